@@ -11,7 +11,7 @@ RUN := $(UV) run --no-sync
 EXTRAS := --extra content --extra retrieval --extra lightgbm --extra tokenizers --extra local --extra redis --extra postgres --extra aws --extra otel --extra console --extra jwt --extra parquet
 DATA ?=
 
-.PHONY: setup demo test check audit sbom sign check-long clients bench rivals docs dist clean
+.PHONY: loadtools setup demo test check audit sbom sign check-long clients bench rivals docs dist clean
 .DEFAULT_GOAL := test
 
 .venv/.ready: pyproject.toml uv.lock
@@ -91,6 +91,10 @@ check-long: check clients
 bench: setup
 	@test -n "$(DATA)" || { echo "make bench DATA=DIR: DIR is the folder with caching/ tokens/ routing/ retrieval/ traces/"; exit 2; }
 	@$(RUN) python -m benchmarks.all --data $(DATA)
+
+loadtools:  # guidellm, aiperf and inference-perf, for tests/loadtest/test_cross_check.py; the latter wants Python 3.12
+	@$(UV) venv --quiet --allow-existing --python 3.12 .venv-loadtools
+	@VIRTUAL_ENV=$(CURDIR)/.venv-loadtools $(UV) pip install --quiet guidellm==0.8.1 aiperf==0.13.0 inference-perf==0.7.0
 
 rivals:
 	@$(UV) venv --quiet --allow-existing .venv-rivals

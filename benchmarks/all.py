@@ -26,6 +26,7 @@ WANTS: dict[str, str | None] = {
     "batch": None,
     "guardrails": None,
     "console": None,
+    "telemetry": None,
     "latency": "",
     "techniques": "",
     "protection": None,

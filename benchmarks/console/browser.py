@@ -24,6 +24,12 @@ _FLAGS = (
 )  # fmt: skip
 
 
+_KEYS: dict[str, dict[str, Any]] = {
+    "Enter": {"text": "\r"},
+    "Tab": {"windowsVirtualKeyCode": 9, "code": "Tab"},
+}
+
+
 def found() -> str | None:
     """A Chromium of this machine: `CHROMIUM`, on the PATH, or of Playwright; None where there is none."""
     named = os.environ.get("CHROMIUM", "")
@@ -125,7 +131,7 @@ class Browser:
     def keys(self, text: Sequence[str]) -> None:
         """Types keys one after the other."""
         for key in text:
-            more = {"text": key, "unmodifiedText": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
+            more = {"text": key, "unmodifiedText": key} if len(key) == 1 else _KEYS.get(key, {})
             self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **more)
             self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 

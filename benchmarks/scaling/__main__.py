@@ -55,7 +55,7 @@ def main() -> None:
         if "quota" in options.only:
             later.append(("quota", quota.run(options.data, pool, count)))
         if "whatif" in options.only:
-            say("whatif", foretold.run(60 if options.quick else 240, 15.0 if options.quick else 60.0))
+            say("whatif", foretold.run(60 if options.quick else 240, 15.0 if options.quick else 45.0))
         if "forecast" in options.only:
             say("forecast", forecast.run(options.data))
         for name, collect in later:

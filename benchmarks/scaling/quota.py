@@ -150,9 +150,13 @@ def ours(cell: Cell) -> dict[str, float]:
 
 
 def _needed(gate: Gate, job: Job) -> float:
-    """Units that a job and all that wait before it reserve."""
-    _, before = gate.queue.ahead(int(job.priority))
-    return before + float(job.input_tokens + job.max_tokens)
+    """Units that a job and all that wait before it reserve at the provider."""
+    before = sum(_reserved(entry.job) for entry in gate.queue.entries() if entry.job.priority <= job.priority)
+    return before + _reserved(job)
+
+
+def _reserved(job: Job) -> float:
+    return float(job.input_tokens + job.max_tokens)
 
 
 def oracle(cell: Cell) -> dict[str, float]:

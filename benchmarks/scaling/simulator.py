@@ -8,6 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.scaling.policies import CARD, case, weight
 from benchmarks.scaling.traces import conversation
 from hapenny.admission.keys import OPEN
@@ -41,7 +44,7 @@ def config(ledger: str) -> Config:
         "tiers": {"fast": MODEL, "strong": STRONG},
         "routes": {"default": {"stages": modes, "holdout": 0.0, "unproven": "open", "audit_share": 0.0}},
         "stages": {"throughput": {"models": {MODEL: {"quota": {"tokens_per_minute": 100_000_000}}}}},
-        "ledger": {"path": ledger},
+        "ledger": {"path": ledger, "flush_s": 1.0, "sync_s": 60.0},
     }
     return load(text=json.dumps(text))
 
@@ -49,14 +52,18 @@ def config(ledger: str) -> Config:
 def pipeline(data: Path, count: int) -> dict[str, float]:
     """Requests of the trace through the production pipeline in virtual time; a fifth of them come a second time."""
     arrivals = from_csv(conversation(data))[:count]
-    rows = [
-        Logged(
-            at=each.at, identity=str(number - number % 5 if number % 5 == 4 else number), system="shop",
-            system_tokens=min(200, each.input // 2), input_tokens=each.input - min(200, each.input // 2),
-            output_tokens=each.output, model=MODEL, first_s=0.4, rest_s=each.output / 80, max_tokens=1024,
-        )
-        for number, each in enumerate(arrivals)
-    ]  # fmt: skip
+    rows = []
+    for number, each in enumerate(arrivals):
+        first = number - number % 5 if number % 5 == 4 else number  # which request this is, of its size
+        size = arrivals[first]
+        system = min(200, size.input // 2)
+        rows.append(
+            Logged(
+                at=each.at, identity=str(first), system="shop", system_tokens=system,
+                input_tokens=size.input - system, output_tokens=size.output, model=MODEL, first_s=0.4,
+                rest_s=size.output / 80, max_tokens=1024,
+            )
+        )  # fmt: skip
     requests = [request(row, "auto") for row in rows]
     asked = {row.identity: row for row in rows}
     done = [0, 0]
@@ -91,10 +98,13 @@ def pipeline(data: Path, count: int) -> dict[str, float]:
 
 
 def all_on(messages: int) -> float:
-    """Requests a second with every stage on: the reference application's mix before the simulated provider."""
+    """Requests a second with every stage on and recorded vectors: the reference application's mix before the simulated
+    provider. A first run over it records."""
     population = Population(load_mix(None), Shop(), seed=7)
     sent = population.messages(messages, days=0.05)
-    result = virtual_run(sent, population.shop, config=everything("balanced", "manga-2024"), card="manga-2024")
+    config, vectors = everything("balanced", "manga-2024"), dict[str, NDArray[np.float32]]()
+    for _ in range(2):
+        result = virtual_run(sent, population.shop, config=config, card="manga-2024", vectors=vectors)
     return round(result.requests_a_second, 1)
 
 

@@ -123,7 +123,7 @@ class Models(cdk.Stack):
             self._model(model, bucket, role)
         function = self._function(bucket)
         cdk.CfnOutput(self, "WeightsBucket", value=bucket.bucket_name)
-        cdk.CfnOutput(self, "Lifecycle", value=function.function_name)
+        cdk.CfnOutput(self, "LifecycleFunction", value=function.function_name)
 
     def _role(self, bucket: s3.IBucket) -> iam.Role:
         """What a container may do: read weights, write its log, be pulled."""

@@ -175,6 +175,8 @@ class Lifecycle:
 
     def _sent(self, name: str, idle: timedelta) -> float:
         """Requests of late."""
+        if not idle:
+            return 0.0
         now = _now()
         reply = self._metrics.get_metric_statistics(
             Namespace="AWS/SageMaker",

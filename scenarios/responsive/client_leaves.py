@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 from scenarios.scene import Scenario, Scene
 
@@ -21,8 +22,8 @@ SCENARIO = Scenario(
 
 async def run(scene: Scene) -> None:
     async with scene.open():
-        asking = scene.ask("Tell me the whole story of volume 3", stream=True, max_tokens=2_000)
-        task = asyncio.ensure_future(asyncio.shield(asking) if scene.broken else asking)
+        asking = asyncio.create_task(scene.ask("Tell me the whole story of volume 3", stream=True, max_tokens=2_000))
+        task: asyncio.Future[Any] = asyncio.shield(asking) if scene.broken else asking
         await scene.clock.sleep(0.8)
         assert scene.provider.open_calls == 1
         task.cancel()

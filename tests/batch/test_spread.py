@@ -309,3 +309,47 @@ async def test_one_shard_is_one_workers(store):
     assert await other.claim(RECORDS[0]) == "answered"
     assert not await others.keep(RECORDS[0], Result("r0", output={"a": 2})), "the first answer stays"
     assert (await others.answer(RECORDS[0])).output == {"a": 1}
+
+
+async def test_an_answer_that_a_killed_worker_had_and_the_store_had_not_is_taken_over(tmp_path):
+    import subprocess
+    import sys
+
+    place = str(tmp_path / "shards.db")
+    answering = (
+        "import asyncio, os\n"
+        "from hapenny.batch.open_shards import open_shards\n"
+        "from hapenny.batch.records import Result\n"
+        "from hapenny.batch.shards import record_key\n"
+        "from hapenny.core.clock import RealClock\n"
+        "async def work():\n"
+        f"    shards = open_shards({place!r}, RealClock())\n"
+        "    shard = await shards.lease(['openai'])\n"
+        "    for record in shard.records:\n"
+        "        await shards.claim(record)\n"
+        "    shards.spool.add(record_key(shard.records[0]), Result('r0', output={'said': 'paid for'}))\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(work())\n"
+    )
+    mine = open_shards(place, RealClock())
+    await mine.put(RECORDS[:2], "openai")
+    subprocess.run([sys.executable, "-c", answering], check=False)
+    assert await mine.claim(RECORDS[0]) == "answered"
+    assert (await mine.answer(RECORDS[0])).output == {"said": "paid for"}
+    assert await mine.claim(RECORDS[1]) == "mine"
+
+
+def test_what_lies_in_the_store_is_not_kept_twice():
+    from hapenny.batch import spool
+
+    kept = spool.Spool("worker_x1")
+    kept.add("a", Result("a", output={"n": 1}))
+    kept.add("b", Result("b", output={"n": 2}))
+    kept.done("a")
+    assert spool.left_behind("worker_x1", "b").output == {"n": 2}
+    assert spool.place("worker_x1").stat().st_mode & 0o777 == 0o600
+    kept.done("b")
+    assert spool.left_behind("worker_x1", "a") is None
+    kept.close()
+    assert not spool.place("worker_x1").exists()
+    assert spool.left_behind("../etc/passwd", "a") is None

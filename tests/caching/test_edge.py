@@ -1,9 +1,18 @@
 """Edge semantics; `test_edge_over_http` has them through a real HTTP cache."""
 
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import unicodedata
+from urllib.parse import quote_plus
+
 import pytest
 import yaml
 
 from hapenny.caching.edge import Edge
+from hapenny.caching.publishing import question_key
 
 KEY = b"k" * 32
 
@@ -59,14 +68,55 @@ def test_nonsense_is_not_found(edge, path):
     assert edge.get(path).status == 404
 
 
-def test_the_cloudfront_template_caches_answers_alone():
+def template():
     class Loader(yaml.SafeLoader):
         pass
 
     Loader.add_multi_constructor("!", lambda loader, suffix, node: node.value)
     with open("deploy/cloudfront.yaml") as file:
-        template = yaml.load(file, Loader)
-    config = template["Resources"]["Distribution"]["Properties"]["DistributionConfig"]
+        return yaml.load(file, Loader)
+
+
+QUESTIONS = (
+    "when do you open",
+    "  When\tdo \r\n you   open? ",
+    "Wo ist B\u00e4nd 3? a\u0308 \u00e4",
+    "\u7b2c3\u5dfb\u306f\u3044\u3064\uff1f \U0001f600 & = + % /",
+)
+
+
+def test_a_clients_own_formula_gives_the_address():
+    for question in QUESTIONS:
+        plain = re.sub("[ \t\r\n]+", " ", unicodedata.normalize("NFC", question)).strip(" ")
+        text = f"hapenny-question\nfaq\n7\n{plain}"  # as docs/caching.md has it
+        assert question_key("faq", "7", question) == hashlib.sha256(text.encode()).digest()
+    assert question_key("faq", "7", "a") != question_key("faq", "8", "a") != question_key("default", "8", "a")
+
+
+def test_the_edge_computes_the_same_address():
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node")
+    code = template()["Resources"]["QuestionAddress"]["Properties"]["FunctionCode"].replace("${KnowledgeEpoch}", "7")
+    where = "/v1/answers/ask"
+    asked = [
+        {"uri": where, "querystring": {"route": {"value": "faq"}, "question": {"value": quote_plus(question)}}}
+        for question in QUESTIONS
+    ]
+    broken = {"uri": where, "querystring": {"question": {"value": "%E0%A4%A"}}}
+    other = {"uri": "/v1/answers/00ff", "querystring": {"a": {"value": "b"}}}
+    requests = json.dumps([*asked, broken, other])
+    script = f"{code}\nconsole.log(JSON.stringify({requests}.map((request) => handler({{request}}))))"
+    done = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True)
+    *answers, refused, untouched = json.loads(done.stdout)
+    for question, answer in zip(QUESTIONS, answers, strict=True):
+        assert answer == {"uri": f"/v1/answers/{question_key('faq', '7', question).hex()}", "querystring": {}}
+    assert refused["statusCode"] == 400
+    assert untouched == other
+
+
+def test_the_cloudfront_template_caches_answers_alone():
+    config = template()["Resources"]["Distribution"]["Properties"]["DistributionConfig"]
     assert [behaviour["PathPattern"] for behaviour in config["CacheBehaviors"]] == ["/v1/answers/*"]
     disabled = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
     assert config["DefaultCacheBehavior"]["CachePolicyId"] == disabled

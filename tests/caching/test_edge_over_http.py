@@ -1,12 +1,13 @@
 """Published answers of a served gateway through a real HTTP cache (nginx), and what must never be kept there."""
 
 import asyncio
+import hashlib
 import json
 
 import aiohttp
 import pytest
 
-from hapenny.config import load
+from hapenny.config import ConfigError, load
 from hapenny.gateway.gateway import Gateway
 from tests.caching.test_safety_cases import Shop
 from tests.server.house import running
@@ -15,7 +16,7 @@ from tests.servers import free_port
 CONFIG = """
 ledger: null
 backends: {simulated: {kind: simulated}}
-edge: {shared_s: %s, stale_s: %s}
+edge: {shared_s: %s, stale_s: %s, questions: %s}
 stages: {exact: {ttl_s: %s}}
 routes:
   default: {holdout: 0, cache_scope: shared, knowledge_epoch: "%s"}
@@ -73,8 +74,8 @@ class Front:
             return found
 
 
-def config(shared=300, stale=60, ttl=3600, epoch="7"):
-    return load(text=CONFIG % (shared, stale, ttl, epoch))
+def config(shared=300, stale=60, ttl=3600, epoch="7", questions=()):
+    return load(text=CONFIG % (shared, stale, json.dumps(list(questions)), ttl, epoch))
 
 
 @pytest.fixture
@@ -148,6 +149,65 @@ async def test_removing_the_answer_by_its_key_takes_its_page_back(front):
             assert (await answer.json())["exact"]["entries"] == 1
         async with front.session.get(front.direct + path) as page:
             assert page.status == status
+
+
+QUESTIONS = pytest.mark.parametrize("front", [{"questions": ["default"]}], indirect=True)
+
+
+def address(question, epoch="7"):
+    """As a client computes it that never asked before."""
+    text = f"hapenny-question\ndefault\n{epoch}\n{question}"
+    return "/v1/answers/" + hashlib.sha256(text.encode()).hexdigest()
+
+
+@QUESTIONS
+async def test_a_first_question_is_answered_at_the_edge(front):
+    where = address("when do you open")
+    assert (await front.get(where))[1] == 404
+    await front.ask("when do you open")
+    async with front.session.get(front.direct + where) as page:
+        assert page.status == 404  # given once
+    await front.ask(" when do you\n open ")  # the same address; an answer in other words does not count for it
+    await front.published("when do you open")
+    async with front.session.get(front.direct + where) as page:
+        assert page.status == 200
+        assert (await page.json())["answer"] == "the answer to when do you open"
+    await front.until(where, "HIT")
+    body = {"tag": "route:default"}
+    async with front.session.post(front.direct + "/v1/cache/invalidate", json=body):
+        pass
+    async with front.session.get(front.direct + where) as page:
+        assert page.status == 404
+
+
+@QUESTIONS
+async def test_a_question_with_two_answers_has_none_for_everybody(front):
+    where = address("when do you open")
+    await front.published("when do you open")
+    async with front.session.get(front.direct + where) as page:
+        assert page.status == 200
+    shop = front.app.gateway.parts.backends["simulated"]
+    shop.answers["when do you open"] = "never"
+    turns = [("system", "You answer for another shop."), ("user", "when do you open")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    body = {"model": "strong", "temperature": 0, "messages": messages}
+    async with front.session.post(front.direct + "/v1/chat/completions", json=body) as answer:
+        assert (await answer.json())["choices"][0]["message"]["content"] == "never"
+    await front.published("when do you open")
+    async with front.session.get(front.direct + where) as page:
+        assert page.status == 404
+
+
+async def test_a_question_has_no_address_where_nobody_said_so(front):
+    await front.published("when do you open")
+    async with front.session.get(front.direct + address("when do you open")) as page:
+        assert page.status == 404
+
+
+def test_a_route_whose_answers_are_not_everybodys_is_refused():
+    for name, why in (("mine", "are not everybody's"), ("nobody", "is no route")):
+        with pytest.raises(ConfigError, match=why):
+            config(questions=[name])
 
 
 async def test_a_new_epoch_has_new_addresses_and_withdraws_the_old_ones(front):

@@ -65,3 +65,21 @@ def test_the_less_is_known_of_the_rate_the_wider_the_interval():
         assert other.low <= one.low
         assert other.high >= one.high
     assert choose(demand, Growth(0.0, 0.4), 0)[0].high > 1.2 * choose(demand, SURE, 0)[0].high
+
+
+def test_what_falls_at_night_is_no_trend():
+    """Traffic with a day's cycle: neither half a day of it nor four whole days say that it shrinks."""
+
+    def cycle(hours, factor=1.0):
+        at, rows = 0.0, []
+        while at < hours * 3_600:
+            level = factor ** (at / 86_400) * (1 + 0.8 * math.cos(2 * math.pi * at / 86_400))
+            at += 30 / max(level, 0.05)
+            rows.append(Arrival(at, 500, 0))
+        return growth(Demand(rows, TARIFF))
+
+    half_a_day = cycle(12)
+    assert half_a_day.mean == 0
+    assert half_a_day.spread > 0.3
+    assert abs(cycle(96).mean) < 0.05
+    assert cycle(96, 1.5).mean > 0.15

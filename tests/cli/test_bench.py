@@ -42,6 +42,10 @@ def test_two_servers_are_compared_and_shown(url):
     assert done.returncode == 0, done.stderr
     assert "goodput" in done.stdout
     assert "first against second, request latency" in done.stdout
+    assert "(again)" in done.stdout  # the same server twice: two tables, of its own answers each
+    for line in done.stdout.splitlines():
+        if line.startswith("first against second"):
+            assert line.count(" slower") + line.count(" faster") + line.count("(not told apart)") == 2
 
 
 def test_whole_answers_have_no_first_token(url):

@@ -49,10 +49,10 @@ def made(path, count=3_000, days=4.0):
 
 
 @contextlib.contextmanager
-def serving(config, login=False, live=("", ""), clock=None):
+def serving(config, login=False, live=("", ""), clock=None, file=None):
     """(port, ask) of a console: `ask(method, path, form, **headers)` gives status, body, headers."""
     clock = clock or Then()
-    console = Console(config, clock, None, Logins(config, clock) if login else None, Live(*live, clock))
+    console = Console(config, clock, None, Logins(config, clock) if login else None, Live(*live, clock), file)
     port = console.listen("127.0.0.1", 0)
     thread = threading.Thread(target=console.run)
     thread.start()

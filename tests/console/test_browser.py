@@ -4,6 +4,7 @@ import pytest
 
 from hapenny.console.sitemap import PAGES
 from tests.console.pages import configured, made, serving
+from tests.settling import until
 
 pytestmark = [pytest.mark.long, pytest.mark.chromium]
 
@@ -76,6 +77,32 @@ def test_everything_can_be_done_with_keys(chromium, port):
     chromium.keys(("t", "?"))
     assert chromium.run("document.querySelector('#help').open")
     chromium.run("document.querySelector('#help').close()")
+
+
+def test_a_replay_is_begun_watched_and_read_with_keys_alone(chromium, tmp_path):
+    made(tmp_path / "ledger.db", 300)
+    (tmp_path / "hapenny.yaml").write_text(f'ledger: {{path: "{tmp_path}/ledger.db"}}\n')
+    with serving(configured(tmp_path / "ledger.db"), file=tmp_path / "hapenny.yaml") as (port, _):
+        for width in (1280, 390):
+            chromium.size(width)
+            chromium.open(f"http://127.0.0.1:{port}/")
+            chromium.events.clear()
+            chromium.keys(("g", "w"))
+            chromium.settle()
+            assert chromium.run("location.pathname") == "/whatif"
+            chromium.run("document.querySelector('input[name=serves]').focus()")
+            for _ in range(12):
+                chromium.keys(("Tab",))
+                if chromium.run("document.activeElement.textContent") == "replay":
+                    break
+            chromium.events.clear()
+            chromium.keys(("Enter",))
+            chromium.settle()
+            # The page follows by itself: nobody reloads it.
+            done = "document.querySelectorAll('main svg[aria-label^=\"Savings waterfall\"]').length"
+            until(lambda: chromium.run(done), 60)  # noqa: B023
+            assert chromium.run("document.documentElement.scrollWidth") <= width
+            assert chromium.problems() == []
 
 
 def test_the_menu_opens_on_a_small_screen(chromium, port):

@@ -8,6 +8,7 @@ import pytest
 from hapenny.console.place import Place
 from hapenny.console.sitemap import PAGES
 from tests.console.pages import UNTIL, configured, made, serving
+from tests.settling import until
 
 KEYS = """
 keys: [{key: key-of-the-admin, scopes: [admin]}, {key: key-of-a-caller, tenant: tenant-01},
@@ -95,7 +96,11 @@ def test_requests_are_searched_and_paged(shop):
         re.findall(r'data-row="/requests/(req-\w+)', ask("GET", "/requests?range=all&order=slow")[1])[0] == slowest.id
     )
     assert "No request id begins with “nobody”" in text(ask("GET", "/requests?id=nobody")[1])
-    assert "'fast' is no number" in text(ask("GET", "/requests?slower=fast")[1])
+    for wrong in ("fast", "nan", "inf", "1e400", "-1e30"):
+        for name in ("slower", "dearer", "before"):
+            status, body, _ = ask("GET", f"/requests?{name}={wrong}")
+            assert status == 200
+            assert f"{name}: '{wrong}' is no number" in text(body)
 
 
 def test_one_request_tells_its_story(shop):
@@ -155,7 +160,9 @@ def test_without_a_ledger_each_page_says_what_to_do(tmp_path):
         for page in PAGES:
             status, body, _ = ask("GET", page.path)
             assert status == 200
-            assert page.view in ("playground", "labels", "experiments") or "hapenny serve -c hapenny.yaml" in body
+            assert (
+                page.view in ("playground", "labels", "experiments", "keys") or "hapenny serve -c hapenny.yaml" in body
+            )
     with serving(load(text="backends: {simulated: {kind: simulated}}\nledger:\n")) as (_, ask):
         assert "keeps no ledger" in ask("GET", "/")[1]
 
@@ -228,3 +235,42 @@ def test_urls_keep_range_and_filters_from_page_to_page():
     assert "tenant" not in Place.read("/", {}, UNTIL, "mine").url("/by")
     fixed = Place.read("/", {"from": "2026-11-01", "to": "2026-11-02T12:00"}, UNTIL, None)
     assert fixed.url("/by") == "/by?from=2026-11-01T00%3A00&to=2026-11-02T12%3A00"
+
+
+QUOTA = "stages: {throughput: {models: {claude-haiku: {quota: {tokens_per_minute: 3000}}}}}"
+
+
+def test_use_of_quotas_forecast_calls_in_flight_and_patterns(shop):
+    _, _, path = shop
+    with serving(configured(path, QUOTA)) as (_, ask):
+
+        def counted():
+            page = text(ask("GET", "/capacity?range=7d")[1])
+            return page if "When quotas" in page else ""
+
+        told = until(counted)
+    assert re.search(r"claude-haiku us-\w+-1, standard \d+% \d+% [\d,]+ p50 [\d,]+, most [\d,]+ 3,000", told)
+    assert re.search(
+        r"claude-haiku us-\w+-\d (no end in sight|runs out in|reached in).*Stands on \d+ points over", told
+    )
+    assert re.search(r"claude-opus us-\w+-\d [\d.]+ a second × [\d.]+ m?s = [\d.]+", told)
+    assert re.search(r"question \d+ [\d,]+ / [\d,]+ \d+ / \d+ \d+%", told)
+    assert "24 hours" in told
+    assert "requests were turned away for lack of capacity" in told
+
+
+def test_a_tenant_does_not_see_the_use_of_others_quotas(shop):
+    _, _, path = shop
+    with serving(configured(path, KEYS + QUOTA), login=True) as (_, ask):
+        status, _, headers = ask("POST", "/login", {"key": "key-of-a-team"})
+        assert status == 303
+        told = text(ask("GET", "/capacity?range=7d", Cookie=headers["Set-Cookie"].partition(";")[0])[1])
+    assert "Calls to models" in told
+    assert "Use of quotas" not in told
+
+
+def test_keys_are_there_before_the_first_request(tmp_path):
+    with serving(configured(tmp_path / "none.db", KEYS)) as (_, ask):
+        told = text(ask("GET", "/keys")[1])
+    assert "tenant-01" in told
+    assert "call console" in told

@@ -35,7 +35,7 @@ def exposed():
 
     async def main():
         text = "ledger: {path: ':memory:'}\nbackends: {up: {kind: openai, base_url: 'http://127.0.0.1:9'}}\n"
-        text += "tiers: {fast: gpt-4o-mini, strong: gpt-4o}"
+        text += "tiers: {fast: gpt-4o-mini, strong: gpt-4o}\nroutes: {default: {stages: {latency: on}}}"
         async with running(load(text=text), {"up": Scripted()}) as (url, _), aiohttp.ClientSession() as session:
             body = {"model": "fast", "messages": [{"role": "user", "content": "hello"}]}
             async with session.post(url + "/v1/chat/completions", json=body) as answer:
@@ -54,6 +54,16 @@ def test_every_alert_and_panel_asks_for_series_that_there_are(where, expression,
         assert {name, bare} & families, f"{where}: {name}"
     for edge in re.findall(r'le="([^"]+)"', expression):
         assert f'le="{edge}"' in exposed, f"{where}: there is no bucket {edge}"
+
+
+def test_alerts_wake_somebody_when_they_should(tmp_path):
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool (package prometheus)")
+    cases = (Path(__file__).parent / "alerts.yaml").read_text().replace("RULES", str(DEPLOY / "prometheus/rules.yaml"))
+    (tmp_path / "alerts.yaml").write_text(cases)
+    done = subprocess.run([promtool, "test", "rules", tmp_path / "alerts.yaml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_charts_own_configuration_is_one():

@@ -279,3 +279,13 @@ def test_politeness_is_dropped_where_the_asking_words_are_gone_too(language, tex
 )
 def test_whatever_points_back_is_named(history, query, expected):
     assert standalone(query, history).text == expected
+
+
+def test_a_question_in_other_words_than_the_collections_may_be_put_to_a_model():
+    def knows(text):
+        return "taxi" in text
+
+    assert prepare("Where do I find a cab?", knows=knows).unsure
+    assert not prepare("Where do I find a taxi?", knows=knows).unsure
+    assert not prepare("hello, thank you!", knows=knows).unsure
+    assert not prepare("Where do I find a cab?").unsure

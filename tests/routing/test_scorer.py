@@ -64,28 +64,13 @@ def test_abstains_on_foreign_prompts_only():
     assert reader.foreign(extract("Quel est le plus grand fleuve d'Europe orientale ?"))
 
 
-def test_a_kind_of_prompt_between_those_that_were_learnt_is_foreign():
-    """Short greetings and long essays were learnt; a listing has the length of neither, and is near none of them."""
-    rng = np.random.default_rng(3)
-    words = ["river", "table", "letter", "garden", "winter", "quiet"]
-
-    def short():
-        return " ".join(rng.choice(words, 6)) + "?"
-
-    def essay():
-        return ". ".join(" ".join(rng.choice(words, 14)).capitalize() for _ in range(25)) + "."
-
-    def listing():
-        return "\n".join(f"{rng.choice(words)}[{number}] = ({number} + {number % 7}) % 5;" for number in range(20))
-
-    prompts = [short() if number % 2 else essay() for number in range(400)]
-    scorer = fit(prompts, rng.random(400).round(), np.ones(400))
-    reader = Reader(scorer)
-    assert np.mean([reader.foreign(extract(listing())) for _ in range(40)]) == 1.0
-    assert np.mean([reader.foreign(extract(short())) for _ in range(100)]) < 0.1
-    assert np.mean([reader.foreign(extract(essay())) for _ in range(100)]) < 0.1
+def test_a_scorer_of_before_has_no_kinds_and_goes_on():
+    prompts, weak, strong, _ = traffic(500)
+    scorer = fit(prompts, weak, strong)
+    assert len(scorer.prototypes) == 32
     without = Reader(msgspec.structs.replace(scorer, prototypes=[], foreign_kind=0.0))
-    assert not without.foreign(extract(short())), "a file of before has no kinds, and goes on working"
+    assert not without.foreign(extract(prompts[0]))
+    assert without.gain(extract(prompts[0])) == Reader(scorer).gain(extract(prompts[0]))
 
 
 def test_too_little_data_is_refused():

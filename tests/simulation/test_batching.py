@@ -119,3 +119,16 @@ def test_the_first_token_is_foretold():
     engine.finish()
     late = [one.first_at - now - foretold for foretold, now, one in errors]
     assert sum(map(abs, late)) / len(late) < 0.5
+
+
+@pytest.mark.parametrize("kv_tokens", [100_000, 40_000, 22_000, 15_000])
+def test_the_first_token_is_foretold_also_where_memory_is_full(kv_tokens):
+    """A prompt that finds no memory waits for answers to end; whoever sends it can work that out."""
+    engine = Engine(ServerCard(kv_tokens=kv_tokens, cached_tokens=0, most=64))
+    for number in range(60):
+        engine.add(Sequence(1_000, 40 + number * 37 % 320), 0.0)
+    engine.advance(6.0)
+    told, coming = engine.first_token_s(1_000), Sequence(1_000, 200)
+    engine.add(coming, 6.0)
+    engine.finish()
+    assert told == pytest.approx(coming.first_at - 6.0, rel=0.15)

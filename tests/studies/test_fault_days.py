@@ -3,7 +3,8 @@
 import pytest
 
 from hapenny.simulation.faults import KINDS
-from hapenny.studies.fault_days import day, draw, main
+from hapenny.studies.fault_days import day, main
+from hapenny.studies.fault_plan import MISHAPS, draw
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -28,11 +29,16 @@ def test_the_same_seed_is_the_same_day():
     assert day(7, 60) != day(8, 60)
 
 
-def test_every_kind_of_fault_is_drawn():
+def test_every_kind_of_fault_and_mishap_is_drawn():
     plans = [draw(seed, 10) for seed in range(60)]
     assert {fault.kind for plan in plans for fault in plan.faults} == set(KINDS)
-    assert any(plan.jumps for plan in plans)
-    assert any(plan.restart is not None for plan in plans)
+    assert {mishap.kind for plan in plans for mishap in plan.mishaps} == set(MISHAPS)
+
+
+def test_clients_that_leave_and_processes_that_end_are_told_from_failures():
+    days = [day(seed, 60) for seed in (3, 12, 37)]
+    assert any(ran.failures.get("left") for ran in days)
+    assert all(ran.answered + sum(ran.failures.values()) == 60 for ran in days)
 
 
 def test_the_command_tells_a_day(capsys):

@@ -3,10 +3,19 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from hapenny.config import STAGES, load
 from hapenny.studies.logged import Logged, Pace, request, words
-from hapenny.studies.whatif import Log, read, replay, settled
+from hapenny.studies.virtual_run import run
+from hapenny.studies.whatif import QUANTILES, Log, Span, cheaper, read, replay, settled
+from hapenny.telemetry.figures import Scope
+from hapenny.telemetry.ledger import LedgerOptions
+from hapenny.telemetry.summary import summarise
+from hapenny.workload.mix import load as load_mix
+from hapenny.workload.shop import Shop
+from hapenny.workload.shoppers import Population
+from tests.console.pages import made
 
 SONNET = "anthropic.claude-sonnet-5-5"
 HAIKU = "anthropic.claude-haiku-5-5"
@@ -125,3 +134,76 @@ def test_a_longer_stand_in_begins_as_a_shorter_one():
     short = request(row(0, "1", history="s", history_tokens=200), SONNET)
     long = request(row(0, "2", history="s", history_tokens=400), SONNET)
     assert long.messages[:2] == short.messages[:2]
+
+
+def test_what_is_foretold_from_a_ledger_is_what_then_happens(tmp_path):
+    """Conversations with tools before the simulated provider: logged with everything off, foretold, then run."""
+    population = Population(load_mix(None), Shop(), seed=11)
+    messages = population.messages(90, days=0.01)
+
+    def ledger(name, stages):
+        settings = config(stages, cache_any_temperature=True)
+        settings = replace(settings, ledger=LedgerOptions(path=str(tmp_path / name)))
+        run(messages, population.shop, config=settings, card="current-2026", model="strong")
+        return settings
+
+    ledger("log.db", {})
+    known = read(tmp_path / "log.db")
+    for name, stages in (("exact.db", {"exact": "on", "flights": "on"}), ("prefix.db", {"prefix": "on"})):
+        foretold = replay(known, ledger(name, stages)).saved_share.low
+        assert foretold == pytest.approx(summarise(str(tmp_path / name)).saved_share, abs=0.02)
+
+
+def test_the_saving_has_an_interval_over_the_time_of_the_log():
+    outcome = replay(log(ROWS), config({"exact": "on", "flights": "on"}, cache_any_temperature=True))
+    assert sum(each.requests for each in outcome.course) == 30
+    assert sum(each.paid_usd for each in outcome.course) == pytest.approx(outcome.paid_usd)
+    assert sum(each.baseline_usd for each in outcome.course) == pytest.approx(outcome.baseline_usd)
+    assert outcome.sampled.low < outcome.saved_share.low < outcome.sampled.high
+    assert len(outcome.whole_s) == len(QUANTILES)
+    assert outcome.whole_s == sorted(outcome.whole_s)
+
+
+def test_two_configurations_are_compared_in_pairs():
+    off = replay(log(ROWS), config())
+    cached = replay(log(ROWS), config({"exact": "on", "flights": "on"}, cache_any_temperature=True))
+    less, span = cheaper(cached, off)
+    assert less == pytest.approx(off.paid_usd - cached.paid_usd)
+    assert 0 < span.low < less < span.high
+    assert cheaper(off, off) == (0.0, Span(0.0, 0.0))
+
+
+def test_a_replay_touches_nothing_of_the_deployment(tmp_path):
+    settings = load(
+        text=f"""
+backends: {{simulated: {{kind: simulated}}}}
+fingerprint_key: 0123456789abcdef
+shared: redis://127.0.0.1:9
+alerts: {{webhook: "http://127.0.0.1:9/x"}}
+emf: {{path: "{tmp_path}/emf"}}
+state: "{tmp_path}/state.db"
+batch: {{journal: "{tmp_path}/journal"}}
+admission: {{store: "{tmp_path}/keys.db"}}
+ledger: {{path: "{tmp_path}/ledger.db"}}
+"""
+    )
+    assert replay(log(ROWS), settings).requests == 30
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_of_a_ledger_is_read(tmp_path):
+    rows = made(tmp_path / "ledger.db", 200)
+    clients = [row for row in rows if not row.background and row.outcome != "failed"]
+    whole = read(tmp_path / "ledger.db")
+    assert len(whole.rows) == len(clients)
+    assert whole.start == clients[0].wall
+    middle = clients[100].wall
+    later = read(tmp_path / "ledger.db", Scope(since=middle, tenant="tenant-00"))
+    assert len(later.rows) == sum(row.wall >= middle and row.tenant == "tenant-00" for row in clients)
+    assert len(read(tmp_path / "ledger.db", most=10).rows) <= 10
+    with pytest.raises(ValueError, match="no requests in this range"):
+        read(tmp_path / "ledger.db", Scope(tenant="nobody"))
+    trace = tmp_path / "day.csv"
+    trace.write_text("timestamp_s,input_tokens,output_tokens\n0,500,80\n")
+    with pytest.raises(ValueError, match="neither dates nor labels"):
+        read(trace, Scope(tenant="nobody"))

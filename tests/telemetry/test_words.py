@@ -2,6 +2,9 @@
 
 import random
 
+import numpy as np
+
+from hapenny.telemetry import word_corrections
 from hapenny.telemetry.word_corrections import Bags, Words, bag
 
 
@@ -59,3 +62,8 @@ def test_the_table_keeps_up_with_many_segments_of_the_same_words():
     for _ in range(200):
         words.learn(texts, 12.0 - words.extra(texts), 400)
     assert abs(words.extra(texts) - 12.0) < 0.5
+
+
+def test_the_table_by_which_words_are_told_apart_is_the_one_that_was_drawn():
+    drawn = np.random.default_rng(20261120).integers(2, 256, (2, 256))
+    assert [list(row) for row in word_corrections.DICE] == drawn.tolist()

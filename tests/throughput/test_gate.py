@@ -302,3 +302,36 @@ def test_a_store_that_breaks_in_an_unforeseen_way_ends_one_wait_and_no_other():
         assert clock.now() < 2
 
     loop.run(main)
+
+
+def test_in_a_minute_window_a_job_waits_for_what_running_calls_will_give_back():
+    """Calls that use less than they reserve give the rest back when they end: that is sooner than the next window."""
+
+    async def main(clock):
+        gate, _ = quota_gate(clock, per_minute=10_000, window="minute")
+        for _ in range(200):  # answers are short: a call uses 100 of the 2,000 it reserves
+            leave = await gate.enter(job(clock, begin_by=clock.now() + 90))
+            leave.begun()
+            leave.done(CallOutcome.OK, Used(100, 0))
+        await clock.sleep(60 - clock.wall() % 60 + 5)
+        running = [await gate.enter(job(clock)) for _ in range(5)]
+        waiting = asyncio.create_task(gate.enter(job(clock, begin_by=clock.now() + 5)))
+        await clock.sleep(1)
+        running[0].begun()
+        running[0].done(CallOutcome.OK, Used(100, 0))
+        running[1].done(CallOutcome.OK, Used(100, 0))
+        await waiting
+        assert clock.wall() % 60 < 10
+
+    loop.run(main)
+
+
+def test_in_a_minute_window_full_calls_give_nothing_back_to_wait_for():
+    async def main(clock):
+        gate, _ = quota_gate(clock, per_minute=10_000, window="minute")
+        for _ in range(5):
+            await gate.enter(job(clock))
+        with pytest.raises(Shed):
+            await gate.enter(job(clock, begin_by=clock.now() + 5))
+
+    loop.run(main)

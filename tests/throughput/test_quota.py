@@ -4,7 +4,7 @@ import pytest
 
 from hapenny.simulation import loop
 from hapenny.simulation.fleet_provider import Provider, ProviderCard, Throttled
-from hapenny.stores.counters import MemoryCounters
+from hapenny.stores.counters import MemoryCounters, Ticket
 from hapenny.throughput.learner import Learner
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
 from hapenny.throughput.queue import Job
@@ -176,5 +176,23 @@ def test_what_was_taken_alone_is_taken_from_the_shared_store_when_it_is_back():
         assert (await quota.reserve(job())).ticket
         # Five calls of 2,000 are the whole minute, wherever they were counted.
         assert (await quota.reserve(job())).ticket is None
+
+    loop.run(main)
+
+
+def test_refusals_of_a_minute_say_nothing_of_the_next_one():
+    async def main(clock):
+        quota = made(clock, tokens_per_minute=10_000, window="minute")
+        await clock.sleep(60 - clock.wall() % 60 + 55)
+        for _ in range(8):  # the pauses have grown to their longest, 5 s and more
+            started = clock.now()
+            quota.refused(job(), (await quota.reserve(job(1, 1))).ticket or Ticket("", ()), started)
+            await clock.sleep(0.5)
+        assert clock.wall() % 60 < 59.5
+        assert quota.held_s() > 0
+        await clock.sleep(60 - clock.wall() % 60 + 0.01)
+        assert quota.held_s() == 0
+        assert (await quota.reserve(job())).ticket is not None
+        assert (await quota.reserve(job())).ticket is None  # one asks first
 
     loop.run(main)

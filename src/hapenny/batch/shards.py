@@ -10,7 +10,8 @@ clock, unless its holder renews it; so who was stopped for longer finds, before 
 else may have it. A claim says who has a record under way. It outlives the lease: a worker that was stopped has calls
 open whose answers wait for it, and to ask again would be to pay twice. Others leave a claimed record alone until its
 answer is there, or its holder has let go of it, or its process has certainly ended (which is known on the same machine
-alone), or the claim is over (`CLAIM_S`, longer than a call may last). So a record is asked twice only where whoever had
+alone, where also the answers that it had and the store had not are found: `spool`), or the claim is over (`CLAIM_S`,
+longer than a call may last). So a record is asked twice only where whoever had
 it under way died on another machine, or was away for longer than a claim lasts; what was answered never is.
 
 A record's key is a digest of all it says, so that the same record put there again, by a journal that was restarted,
@@ -27,6 +28,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from hapenny.batch.records import Record, Result
+from hapenny.batch.spool import Spool, left_behind
 from hapenny.core import processes
 from hapenny.core.clock import Clock
 from hapenny.stores.kv import KeyValue, scanned
@@ -85,6 +87,8 @@ class Shards:
         self.lease_s = lease_s
         self._me = Holder(clock.new_id("worker_"), processes.identity())
         self._mine = msgspec.json.encode(self._me)
+        self.spool = Spool(self._me.id)
+        """Answers that are here and not in the store yet."""
 
     # -- who has the journal ---------------------------------------------------------------------------------------
 
@@ -185,6 +189,10 @@ class Shards:
                 return "answered" if await self.answer(record) is not None else "elsewhere"
             if not await self._store.compare_and_set(name, known, self._mine, CLAIM_S):
                 return "elsewhere"  # somebody was quicker
+            if known is not None and known != self._mine:
+                had = left_behind(msgspec.json.decode(known, type=Holder).id, key)
+                if had is not None:  # it is paid for: it had come, and was not in the store yet
+                    await self.keep(record, had)
         if await self.answer(record) is not None:
             return "answered"
         return "mine"
@@ -205,6 +213,7 @@ class Shards:
 
     async def aclose(self) -> None:
         """Lets go of the store."""
+        self.spool.close()
         await self._store.aclose()
 
     async def _input(self, id: str) -> tuple[Record, ...] | None:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from hapenny.batch.local import Local
 from hapenny.batch.records import Record, Result
-from hapenny.batch.shards import CLAIM_S, LATER_S, Shard, Shards
+from hapenny.batch.shards import CLAIM_S, LATER_S, Shard, Shards, record_key
 from hapenny.core.clock import Clock, uptime
 from hapenny.core.log import get_logger
 from hapenny.core.permit import PERMIT
@@ -190,7 +190,10 @@ class _Work:
 
     def keep(self, result: Result) -> bool:
         """Takes an answer; False: nothing further is to be begun."""
-        self._begin(self._keep(self.records[result.id], result))
+        record = self.records[result.id]
+        if result.output is not None:
+            self._worker.shards.spool.add(record_key(record), result)
+        self._begin(self._keep(record, result))
         return not self._held.lost
 
     async def settle(self) -> None:
@@ -212,6 +215,7 @@ class _Work:
             except ConnectionError as error:
                 _log.warning("an answer waits for the store of batch shards", error=error)
                 await worker.clock.sleep(AGAIN_S)
+        worker.shards.spool.done(record_key(record))
         self.left.pop(record.id, None)
         self._claimed.pop(record.id, None)
 

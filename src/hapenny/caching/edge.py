@@ -102,6 +102,10 @@ class Edge:
         headers["content-length"] = str(len(page.body))
         return Page(200, headers, b"" if head else page.body)
 
+    def now(self) -> float:
+        """Epoch seconds, as answers expire by."""
+        return self._clock.wall()
+
     def holds(self, fingerprint: bytes) -> bool:
         """Whether an answer is published."""
         entry = self.answers.peek(fingerprint)

@@ -126,6 +126,7 @@ class ExactStage(Stage, spec=EXACT_STAGE):
             exchange.answer.precomputed = True
         if self._publisher is not None and (path := self._publisher.path(entry.value)):
             exchange.note(f"answer={path}")
+            self._publisher.asked(exchange.request, decision.key, entry.value)
         stored = entry.value
         return Answer(Replay(stored.events, heard=stored.heard), forms=stored.forms)
 
@@ -178,6 +179,8 @@ class Fill(Transform):
                     tags = (*tags, result_tag(fingerprint))
                     if again and self._publisher is not None:
                         self._publisher.verified(stored)
+                    if self._publisher is not None:
+                        self._publisher.asked(exchange.request, self._key, stored)
                 self._answers.put(
                     self._key, stored, size_of(completion), self._ttl, tags,
                     tenant=exchange.context.tenant, stale=self._stale,

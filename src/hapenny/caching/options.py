@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from hapenny.core.stage_spec import Phase, StageSpec
 
@@ -56,6 +56,13 @@ class EdgeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = 300.0
     stale_s: Annotated[float, Meta(description="How long after that it may serve it while it asks again.")] = 60.0
     max_mb: Annotated[float, Meta(description="Memory for published answers.")] = 64.0
+    questions: Annotated[
+        list[str],
+        Meta(
+            description="Routes whose questions alone decide the answer (one system prompt, one model): a published "
+            "answer can be fetched there by the hash of its question, by somebody who never asked before.",
+        ),
+    ] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _within(self, shared_s=(0.0, _YEAR), stale_s=(0.0, _YEAR), max_mb=(LEAST_MB, _MOST_MB))

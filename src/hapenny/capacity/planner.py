@@ -39,7 +39,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     unit_tokens_per_s: float | None = None
     unit_usd_per_h: float | None = None
     server_usd_per_h: float | None = None
-    server: ServerCard = ServerCard()
+    server: ServerCard | None = None
+    """None: an assumed one."""
     growth: float | None = None
     """The rate to come against the trace's; None: as its own drift says."""
 
@@ -68,6 +69,7 @@ class CapacityPlan(Struct, frozen=True, kw_only=True):
     """The ways, cheapest first among those that hold, and what they stand on."""
 
     model: str
+    provider: str
     requests: int
     hours: float
     need: Need
@@ -85,9 +87,11 @@ def plan(arrivals: Sequence[Arrival], card: Card, wanted: Wanted | None = None) 
     """Plans for a trace.
 
     Raises:
-        ValueError: the model's price by the token is not known.
+        ValueError: the model's price by the token is not known, or the trace has no rate.
     """
     wanted = wanted or Wanted()
+    if len({each.at for each in arrivals}) < 2:
+        raise ValueError("all requests come at one time: no rate can be told. Fix: a trace of some minutes")
     tariff = _tariff(card, wanted)
     demand = Demand(arrivals, tariff)
     expected = _growth(demand, wanted)
@@ -101,6 +105,7 @@ def plan(arrivals: Sequence[Arrival], card: Card, wanted: Wanted | None = None) 
     options.sort(key=lambda option: (not option.holds, option.usd_per_h))
     return CapacityPlan(
         model=card.id,
+        provider=card.provider,
         requests=len(arrivals),
         hours=demand.hours,
         need=needed,
@@ -194,7 +199,10 @@ def _options(
         options.append(
             Option(name=f"{count} servers", usd_per_h=price, low=price, high=price, holds=held.holds, why=why)
         )
-        assumed.append("servers: steps, memory and start-up of simulation.fleet_server's card, until you measure yours")
+        if wanted.server is None:
+            assumed.append(
+                "servers: steps, memory and start-up of the simulated card, until you measure yours (--server)"
+            )
     return options
 
 
@@ -223,6 +231,8 @@ def _sensitivity(arrivals: Sequence[Arrival], card: Card, wanted: Wanted) -> dic
     }
     costs = {}
     for name, rows in changed.items():
+        if not rows:  # too few requests for a share of them
+            continue
         demand = Demand(rows, _tariff(card, wanted))
         expected = _growth(demand, wanted)
         if wanted.unit_usd_per_h is not None:

@@ -29,6 +29,9 @@ SCENARIOS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 1.8)
 _LEAST_SPREAD = 0.15
 """Standard deviation of the logarithm of the rate to come that is assumed at least."""
 _NEVER_MORE = 512
+_DAY_S = 86_400.0
+_CYCLE_H = 2.0
+"""Hours from which on a day's cycle moves a trace."""
 
 
 class Tariff(Struct, frozen=True, kw_only=True):
@@ -111,18 +114,33 @@ class Demand:
 
 
 def growth(demand: Demand) -> Growth:
-    """How the rate drifts within a trace: half of the change from its first half to its second is expected to go on,
-    and the parts' distance from the trend says how surely."""
+    """What a trace says of the rate to come.
+
+    Over days, a trend is told from whole days, each against the one before; over minutes, from the second half against
+    the first. Half of the change is expected to go on. In between, what rises in the morning falls at night: a trace of
+    hours says by its change how unsure its level is, not where it goes.
+    """
     edges = np.linspace(demand.at[0], demand.at[-1] + 1e-9, PARTS + 1)
-    sums = np.log(np.histogram(demand.at, edges, weights=demand.weights)[0] + 1.0)
+    # A part without traffic is one with little: its logarithm would make any trend.
+    least = float(demand.weights.sum()) / PARTS / 100 + 1.0
+    sums = np.log(np.histogram(demand.at, edges, weights=demand.weights)[0] + least)
     places = np.arange(PARTS)
     trend = np.polyval(np.polyfit(places, sums, 1), places)
-    halves = np.exp(sums).reshape(2, -1).sum(axis=1)
-    change = math.log(halves[1] / halves[0])
     noise = float(np.std(sums - trend)) / math.sqrt(PARTS / 2)
-    # A change that is no larger than the noise of a half is no trend.
-    kept = change * max(0.0, 1 - (noise / change) ** 2) if change else 0.0
-    return Growth(kept, max(_LEAST_SPREAD, noise))
+    days = int(demand.hours // 24)
+    if days < 2:
+        halves = np.exp(sums).reshape(2, -1).sum(axis=1)
+        change = math.log(halves[1] / halves[0])
+        if demand.hours > _CYCLE_H:
+            return Growth(0.0, max(_LEAST_SPREAD, math.hypot(noise, change / 2)))
+        # A change that is no larger than the noise of a half is no trend.
+        kept = change * max(0.0, 1 - (noise / change) ** 2) if change else 0.0
+        return Growth(kept, max(_LEAST_SPREAD, noise))
+    ago = ((demand.at[-1] - demand.at) // _DAY_S).astype(int)
+    each = np.log(np.bincount(ago, weights=demand.weights, minlength=days)[:days] + least)
+    steps = -np.diff(each)  # from each day to the next, the last one first
+    unsure = float(np.std(steps)) if len(steps) > 1 else abs(float(steps[0])) / 2
+    return Growth(float(steps[0]) / 2, max(_LEAST_SPREAD, noise, unsure))
 
 
 def choose(demand: Demand, expected: Growth | None = None, most: int | None = None) -> list[Choice]:

@@ -9,6 +9,7 @@ or calls that the books do not know.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -108,6 +109,9 @@ def utilisation(
     limits: Callable[[str, str, str], Limits],
     *,
     hours: float | None = None,
+    since: float | None = None,
+    until: float | None = None,
+    most: int = MOST_ROWS,
     burndown: Callable[[str], float] = lambda model: 1.0,
     seen: Mapping[str, float] | None = None,
     recent_s: float | None = None,
@@ -117,6 +121,9 @@ def utilisation(
     Args:
         limits: the quota of a model, region and service tier.
         hours: only the last so many.
+        since: only requests from this moment on (epoch seconds).
+        until: only requests before this moment.
+        most: calls that are read, the newest.
         burndown: what an answer's token of a model counts.
         seen: calls in flight by model in the mean of the last `recent_s` seconds of now, as a running gateway counts
             them; the books' side is then of the same stretch, which ends with the last call booked.
@@ -127,8 +134,8 @@ def utilisation(
     try:
         connection = open_ledger(str(path), read_only=True)
         try:
-            calls, complete, turned_away = _calls(connection, hours)
-            shapes = _shapes(connection, calls[0][0])
+            calls, complete, turned_away = _calls(connection, hours, (since, until), most)
+            shapes = _shapes(connection, calls[0][0], until, most)
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -161,23 +168,27 @@ _CALLS = """
 SELECT r.wall + c.started, r.wall + coalesce(c.ended, c.started), c.model, c.region, c.service_tier,
   c.input + c.cache_write + c.cache_write_1h, c.output, c.outcome, coalesce(c.failure, ''),
   CASE c.number WHEN 0 THEN c.started ELSE -1 END
-FROM calls c JOIN requests r ON r.seq = c.request WHERE r.wall >= ? ORDER BY r.wall DESC LIMIT ?
+FROM calls c JOIN requests r ON r.seq = c.request WHERE r.wall >= ? AND r.wall < ? ORDER BY r.wall DESC LIMIT ?
 """
 
 
-def _calls(connection: sqlite3.Connection, hours: float | None) -> tuple[list[_Call], bool, int]:
+def _calls(
+    connection: sqlite3.Connection, hours: float | None, span: tuple[float | None, float | None], most: int
+) -> tuple[list[_Call], bool, int]:
     newest = connection.execute("SELECT max(wall) FROM requests").fetchone()[0]
     if newest is None:
         raise ValueError("the ledger holds no requests. Fix: a ledger with traffic in it")
-    since = newest - hours * HOUR if hours is not None else 0.0
-    rows: list[_Call] = connection.execute(_CALLS, (since, MOST_ROWS)).fetchall()
+    since = max(span[0] or 0.0, newest - hours * HOUR if hours is not None else 0.0)
+    until = span[1] if span[1] is not None else math.inf
+    rows: list[_Call] = connection.execute(_CALLS, (since, until, most)).fetchall()
     if not rows:
         raise ValueError("the ledger holds no calls in this stretch. Fix: a longer one, or a ledger with traffic in it")
     rows.reverse()
     turned = connection.execute(
-        "SELECT count(*) FROM requests WHERE wall >= ? AND failure IN ('rate_limited', 'overloaded')", (since,)
+        "SELECT count(*) FROM requests WHERE wall >= ? AND wall < ? AND failure IN ('rate_limited', 'overloaded')",
+        (since, until),
     ).fetchone()[0]
-    return rows, len(rows) < MOST_ROWS, int(turned)
+    return rows, len(rows) < most, int(turned)
 
 
 def _place(
@@ -244,14 +255,14 @@ def _spread(values: NDArray[np.float64]) -> Spread:
 _Shape = tuple[str, str, int, int]
 
 
-def _shapes(connection: sqlite3.Connection, since: float) -> list[_Shape]:
+def _shapes(connection: sqlite3.Connection, since: float, until: float | None, most: int) -> list[_Shape]:
     """Intent, hour of the day, prompt and output tokens of requests that were answered."""
     return [
         (str(intent), f"{int(wall % DAY // HOUR):02d}", int(prompt), int(output))
         for intent, wall, prompt, output in connection.execute(
             "SELECT intent, wall, prompt_tokens, output_tokens FROM requests "
-            "WHERE wall >= ? AND outcome = 'delivered' AND background = '' ORDER BY wall DESC LIMIT ?",
-            (since - HOUR, MOST_ROWS),
+            "WHERE wall >= ? AND wall < ? AND outcome = 'delivered' AND background = '' ORDER BY wall DESC LIMIT ?",
+            (since - HOUR, until if until is not None else math.inf, most),
         )
     ]
 

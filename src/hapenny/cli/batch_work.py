@@ -11,6 +11,7 @@ import click
 from hapenny.batch.local import Local
 from hapenny.batch.open_shards import open_shards
 from hapenny.batch.records import Record
+from hapenny.batch.spool import sweep
 from hapenny.batch.worker import Worker
 from hapenny.cli.batching import EMBED, FORMS, answerer_of
 from hapenny.cli.printable import say
@@ -35,6 +36,7 @@ def answer(store: str, config: str | None, idle_s: float | None, lease_s: float)
         assert isinstance(loop, AwakeLoop)
         clock = AwakeClock(loop)
         try:
+            sweep(clock.wall())
             shards = open_shards(store, clock, lease_s)
             gateway = Gateway(load(config), clock=clock)
         except (ValueError, OSError, ImportError, ConfigError) as error:

@@ -105,7 +105,7 @@ def bench(
     if as_json:
         say_json(json.dumps(reports if len(urls) > 1 else reports["systems"][urls[0]]))
     else:
-        _show(urls, reports)
+        _show(reports)
     for each, run in zip(urls, runs, strict=True):
         if all(sent.error for sent in run):
             say(f"{each} answered nothing: {run[0].why or run[0].error}", err=True)
@@ -171,17 +171,17 @@ def _reports(
     from hapenny.loadtest.figures import against, report
 
     card = resolve(model)
-    systems = {url: report(run, objectives, card) for url, run in zip(urls, runs, strict=True)}
+    names = [url if url not in urls[:place] else f"{url} (again)" for place, url in enumerate(urls)]
+    systems = {name: report(run, objectives, card) for name, run in zip(names, runs, strict=True)}
     return {"systems": systems, **({"compared": against(runs[0], runs[1])} if len(urls) > 1 else {})}
 
 
-def _show(urls: Sequence[str], reports: dict[str, Any]) -> None:
+def _show(reports: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    for url in urls:
-        figures = reports["systems"][url]
+    for url, figures in reports["systems"].items():
         table = Table(title=url, title_justify="left", box=None)
         table.add_column("")
         for name in ("mean", "p50", "p95", "p99"):
@@ -197,7 +197,10 @@ def _show(urls: Sequence[str], reports: dict[str, Any]) -> None:
                 else ["-"] * 4
             )
             table.add_row(f"{name.replace('_', ' ')}, {unit}", *cells)
-        console.print(table)
+        if figures["request_count"]["avg"]:
+            console.print(table)
+        else:
+            console.print(url, highlight=False, markup=False)
         good, bad = figures["request_count"]["avg"], figures["error_request_count"]["avg"]
         console.print(
             f"{good} answers in {figures['benchmark_duration']['avg']:.1f} s: "
@@ -218,7 +221,15 @@ def _show(urls: Sequence[str], reports: dict[str, Any]) -> None:
             console.print(f"list price {figures['cost']['avg']:.6f} $", highlight=False)
         console.print()
     for name, row in reports.get("compared", {}).items():
-        parts = [f"{q} {each['ratio']:.2f}x [{each['ci95'][0]:.2f}, {each['ci95'][1]:.2f}]" for q, each in row.items()]
+        parts = [
+            f"{q} {each['ratio']:.2f}x [{each['ci95'][0]:.2f}, {each['ci95'][1]:.2f}]{_verdict(*each['ci95'])}"
+            for q, each in row.items()
+        ]
         console.print(
             f"first against second, {name.replace('_', ' ')}: {'; '.join(parts)}", highlight=False, soft_wrap=True
         )
+
+
+def _verdict(low: float, high: float) -> str:
+    """What an interval of a ratio of times says of the first server."""
+    return " slower" if low > 1 else " faster" if high < 1 else " (not told apart)"

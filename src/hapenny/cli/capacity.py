@@ -36,8 +36,9 @@ def capacity(
     import msgspec
 
     from hapenny.capacity.utilisation import utilisation
-    from hapenny.catalog import resolve
     from hapenny.cli.report import configured
+    from hapenny.config import load
+    from hapenny.studies.place_limits import burndown, place_limits
 
     live: list[dict[str, Any]] = []
     if url:
@@ -48,13 +49,8 @@ def capacity(
     for row in live:
         if row["little"] is not None:
             seen[row["model"]] = seen.get(row["model"], 0.0) + row["little"]["seen"]
-    limits = _limits(config, _stated(quotas), live)
-
-    def burndown(model: str) -> float:
-        card = resolve(model)
-        return float(card.burndown) if card is not None else 1.0
-
     try:
+        limits = place_limits(load(config) if config is not None else None, _stated(quotas), live)
         used = utilisation(
             path or configured(config), limits, hours=hours, burndown=burndown, seen=seen or None,
             recent_s=live[0]["little_s"] if live else None,
@@ -82,42 +78,6 @@ def _stated(quotas: tuple[str, ...]) -> dict[str, Limits]:
             raise click.UsageError(f"--quota {printable(each)}: give MODEL=TPM or MODEL=TPM/RPM") from None
         stated[model] = limits
     return stated
-
-
-def _limits(config: str | None, stated: dict[str, Limits], live: list[dict[str, Any]]) -> Any:
-    """The quota of a place: as stated, as configured, as the account's file has it, as the gateway keeps to."""
-    from hapenny.capacity.utilisation import Limits
-    from hapenny.config import ConfigError, load
-    from hapenny.throughput.imported import of_file
-    from hapenny.throughput.options import NOTHING_SAID, THROUGHPUT_STAGE
-
-    options, imported = None, {}
-    if config is not None:
-        try:
-            options = load(config).stages[THROUGHPUT_STAGE]
-            imported = of_file(options.quotas.file) if options.quotas.file else {}
-        except (ConfigError, ValueError) as error:
-            raise click.ClickException(printable(str(error))) from None
-
-    def of(model: str, region: str, tier: str) -> Limits:
-        if model in stated:
-            return stated[model]
-        if options is not None:
-            known = options.models.get(model, NOTHING_SAID)
-            spec = next(
-                (each.quota for each in known.endpoints if each.quota is not None and each.region == region),
-                known.quota,
-            )
-            if spec == NOTHING_SAID.quota and tier in ("standard", "priority"):
-                spec = imported.get((region, model)) or imported.get(("", model)) or spec
-            if spec.tokens_per_minute or spec.requests_per_minute:
-                return Limits(
-                    tokens=spec.tokens_per_minute, requests=spec.requests_per_minute, burndown=spec.output_burndown
-                )
-        kept = [each["limit"] for each in live if (each["model"], each["service_tier"]) == (model, tier)]
-        return Limits(tokens=float(kept[0])) if len(kept) == 1 and kept[0] else Limits()
-
-    return of
 
 
 def _show(used: Utilisation, live: list[dict[str, Any]]) -> None:

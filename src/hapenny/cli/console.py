@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from pathlib import Path
 
 import click
 
@@ -36,7 +37,8 @@ def console(config: str, route: str | None, host: str, port: int, url: str, key:
         loaded = load(config)
         served = "127.0.0.1" if beyond_loopback(loaded.server.host) else loaded.server.host
         live = Live(url or f"http://{served}:{loaded.server.port}", key, clock)
-        pages = Console(loaded, clock, route, Logins(loaded, clock) if beyond_loopback(host) else None, live)
+        logins = Logins(loaded, clock) if beyond_loopback(host) else None
+        pages = Console(loaded, clock, route, logins, live, Path(config))
         bound = pages.listen(host, port)
     except ConfigError as error:
         raise click.ClickException("\n".join(error.problems)) from None

@@ -137,6 +137,12 @@ def _checks(config: Config | None, spending: dict[str, Any], probe: bool, url: s
     return checks
 
 
+def _helps(fix: str) -> None:
+    import textwrap
+
+    say(textwrap.fill(f"what helps: {fix}", 80, initial_indent="  ", subsequent_indent="    "))
+
+
 def show(spending: dict[str, Any], checks: list[Check], since: str, console: Console) -> None:
     """Prints the profile; names that clients chose are shown as plain text."""
     sums = f"{money(spending['paid'])} paid, {money(spending['saved'])} saved"
@@ -148,7 +154,7 @@ def show(spending: dict[str, Any], checks: list[Check], since: str, console: Con
     if verdict.worst is not None:
         say(f"\nbottleneck: {verdict.worst.name}, {verdict.worst.share:.0%} of a request's time")
         say(f"  {verdict.worst.about}")
-        say(f"  what helps: {verdict.worst.fix}")
+        _helps(verdict.worst.fix)
         rows = [("where time goes", "mean", "share")]
         rows += [(part.name, seconds(part.seconds), f"{part.share:.1%}") for part in verdict.parts if part.seconds > 0]
         _columns(rows)
@@ -164,7 +170,7 @@ def show(spending: dict[str, Any], checks: list[Check], since: str, console: Con
         say("\nvector queries")
         for name, each in spending["vector_queries"].items():
             say(f"  {name}: {each.count:,} of the newest requests, p50 {seconds(each.p50)}, p95 {seconds(each.p95)}")
-        say("  what helps: hapenny index tune, fewer candidates (stages.retrieval.candidates), an int8 index")
+        _helps("hapenny index tune, fewer candidates (stages.retrieval.candidates), an int8 index")
     for title, name in (("slowest requests", "slowest"), ("dearest requests", "dearest")):
         if spending[name]:
             say(f"\n{title}")

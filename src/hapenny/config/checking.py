@@ -51,6 +51,20 @@ def check(config: Config) -> Config:
     return config
 
 
+def _edge(config: Config) -> list[str]:
+    """Routes whose answers are to be found by their question, which are not everybody's."""
+    problems = []
+    for name in config.edge.questions:
+        route = config.routes.get(name)
+        if route is None:
+            problems.append(f"$.edge.questions: {name!r} is no route. Fix: one of {', '.join(config.routes)}")
+        elif route.cache_scope != "shared":
+            problems.append(
+                f"$.edge.questions: answers of route {name!r} are not everybody's. Fix: cache_scope: shared there"
+            )
+    return problems
+
+
 def _problems(config: Config) -> list[str]:
     """Every contradiction, each with its path, value and fix."""
     problems: list[str] = []
@@ -60,6 +74,7 @@ def _problems(config: Config) -> list[str]:
     for at, section in _sections(config, catalog):
         problems += [f"{at}{'.' * bool(option)}{option}: {what}" for option, what in section]
     problems += _names(config)
+    problems += _edge(config)
     problems += _rerankers(config)
     problems += _guardrails(config)
     problems += _hourly(config)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from hapenny.config import Config
 from hapenny.console.live import Live, Unreachable
+from hapenny.console.replays import Replays
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
 from hapenny.telemetry.ledger_copy import copied
@@ -26,6 +28,10 @@ class Empty(Exception):
     def __init__(self, title: str, text: str, code: str = "") -> None:
         super().__init__(title)
         self.title, self.text, self.code = title, text, code
+
+
+class Go(str):
+    """Where to go after a form: a URL of the console."""
 
 
 def _place(path: str) -> tuple[int, int] | None:
@@ -44,6 +50,8 @@ class Viewer(Struct, frozen=True):
     name: str = ""
 
 
+MOMENT_S = 0.15
+"""How long a page waits for a figure that is made aside."""
 COPY_S = 3.0
 """How old a copy of books in a database may be."""
 
@@ -55,10 +63,12 @@ class Desk:
         config: whose ledger is shown.
         clock: the deployment's clock.
         live: the running gateway.
+        file: of `config`; None: not known.
     """
 
-    def __init__(self, config: Config, clock: Clock, live: Live) -> None:
-        self.config, self.clock, self.live = config, clock, live
+    def __init__(self, config: Config, clock: Clock, live: Live, file: Path | None = None) -> None:
+        self.config, self.clock, self.live, self.file = config, clock, live, file
+        self.replays = Replays(clock)
         self._lock = threading.Lock()
         self._rolled: Rolled | None = None
         self._place: tuple[int, int] | None = None
@@ -79,6 +89,11 @@ class Desk:
                 "ledger: {path: .hapenny/ledger.db}",
             )
         return ledger.path
+
+    def ledger_file(self) -> str:
+        """The ledger as a file of this machine. Raises `Empty` where there is none yet."""
+        self.rolled()
+        return copied(self.path) if "://" in self.path else self.path
 
     def rolled(self) -> Rolled:
         """The ledger. Raises `Empty` where there is nothing in it."""
@@ -127,14 +142,21 @@ class Desk:
 
     def aside(self, key: Any, make: Callable[[], Any], fresh_s: float = 300.0) -> tuple[Any | None, float | None]:
         """A figure that takes its time, made by a thread of its own: the last one that is known, and how old it is in
-        seconds; (None, None) while the first is made. One that is older than `fresh_s` is made again meanwhile."""
+        seconds; (None, None) while the first is made, for which the page waits a moment: mostly that is enough. One
+        that is older than `fresh_s` is made again meanwhile."""
         now = self.clock.now()
+        maker = None
         with self._lock:
             made, value = self._aside.get(key, (None, None))
             if (made is None or now - made > fresh_s) and key not in self._making:
                 self._making.add(key)
-                threading.Thread(target=self._make, args=(key, make), daemon=True).start()
-        return value, None if made is None else now - made
+                maker = threading.Thread(target=self._make, args=(key, make), daemon=True)
+                maker.start()
+        if made is None and maker is not None:
+            maker.join(MOMENT_S)
+            with self._lock:
+                made, value = self._aside.get(key, (None, None))
+        return value, None if made is None else max(0.0, now - made)
 
     def _make(self, key: Any, make: Callable[[], Any]) -> None:
         try:
@@ -149,7 +171,8 @@ class Desk:
                 del self._aside[next(iter(self._aside))]
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Lets go of the file, and ends a replay that runs."""
+        self.replays.close()
         with self._lock:
             if self._rolled is not None:
                 self._rolled.close()

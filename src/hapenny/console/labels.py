@@ -45,7 +45,13 @@ class Labels:
                     queue.refresh()
                     item = queue.next(who, frozenset(skipped))
             except (ValueError, ImportError, FileNotFoundError) as error:
-                return f'<section><p class="problem">{escape(str(error))}</p></section>'
+                return (
+                    '<section class="empty"><h3>Nothing can be labelled yet</h3><p>Here people judge answers by hand,'
+                    " one after another; the judge of audits is measured by what they say, and routers learn from it."
+                    " It needs texts, which a route keeps once it is told to.</p>"
+                    f"<p>{escape(str(error))}</p><pre>content:\n  options: {{key: '${{CONTENT_KEY}}', sample: 0.05,"
+                    " routes: [default]}</pre></section>"
+                )
             done, total = queue.counts(who)
             return label_pages.labelling(item, who, self._token, done, total, problem)
 

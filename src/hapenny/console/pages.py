@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from hapenny.console import render
-from hapenny.console.desk import Desk, Empty, Viewer
+from hapenny.console.desk import Desk, Empty, Go, Viewer
 from hapenny.console.labels import Labels
 from hapenny.console.place import FILTERS, RANGES, Place
 from hapenny.console.sitemap import BY_PATH, GROUPS, PAGES, Page
@@ -34,6 +34,15 @@ class Pages:
 
     def __init__(self, desk: Desk, labels: Labels, token: str, login: bool) -> None:
         self._desk, self._labels, self._token, self._login = desk, labels, token, login
+
+    @staticmethod
+    def prepare() -> None:
+        """Loads what pages need, so that nobody's first visit waits for it."""
+        for page in PAGES:
+            if page.view != "labels":
+                import_module(f"hapenny.console.views.{page.view}")
+        import_module("hapenny.studies.place_limits")
+        render.prepare()
 
     def show(self, path: str, query: dict[str, str], who: str, viewer: Viewer) -> tuple[int, str]:
         """Status and page of a GET."""
@@ -71,6 +80,8 @@ class Pages:
         act = import_module(f"hapenny.console.views.{page.view}").act
         try:
             result = act(self._desk, form, viewer)
+            if isinstance(result, Go):
+                return Said(303, result)
             values = self._made(page, place, viewer)
         except Empty as empty:
             return Said(400, self._empty(page, viewer, empty, place))

@@ -51,7 +51,7 @@ class Place(Struct, kw_only=True):
         """Understands a query; what cannot be understood is said, and left out."""
         problem = ""
         named = query.get("range", "")
-        since, until = _moment(query.get("from", "")), _moment(query.get("to", ""))
+        since, until = moment(query.get("from", "")), moment(query.get("to", ""))
         for name, given, known in (("from", query.get("from"), since), ("to", query.get("to"), until)):
             if given and known is None:
                 problem = f"{name}: {given[:40]!r} is no time. Write 2026-11-30 or 2026-11-30T17:00 (UTC)."
@@ -83,6 +83,12 @@ class Place(Struct, kw_only=True):
         return Scope(since=self.since, until=self.until, **self.filters)
 
     @property
+    def span(self) -> list[tuple[str, str]]:
+        """`from` and `to` as they stand in the URL, those that are set."""
+        ends = (("from", self.since), ("to", self.until))
+        return [(name, _written(value)) for name, value in ends if value is not None]
+
+    @property
     def before(self) -> Scope | None:
         """The range of the same length before, to compare with; None where it is open."""
         if self.since is None:
@@ -98,9 +104,7 @@ class Place(Struct, kw_only=True):
             if self.range != USUAL:
                 query["range"] = self.range
         else:
-            for name, value in (("from", self.since), ("to", self.until)):
-                if value is not None:
-                    query[name] = _written(value)
+            query |= dict(self.span)
         query |= {name: value for name, value in self.filters.items() if not (name == "tenant" and self.held)}
         if path is None or path == self.path:
             query |= self.more
@@ -132,14 +136,15 @@ class Place(Struct, kw_only=True):
         return self.until is None
 
 
-def _moment(text: str) -> float | None:
+def moment(text: str) -> float | None:
+    """Epoch seconds of a date or time as people write them in URLs (UTC unless it says another zone); else None."""
     try:
-        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00")) if text.strip() else None
+        date = datetime.fromisoformat(text.strip().replace("Z", "+00:00")) if text.strip() else None
     except ValueError:
         return None
-    if moment is None or not 1970 < moment.year < 2200:
+    if date is None or not 1970 < date.year < 2200:
         return None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
 
 
 def _written(wall: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ STATIC = {"console.css": "text/css; charset=utf-8", "console.js": "text/javascri
 
 def share(value: float | None, digits: int = 1) -> str:
     """A share as per cent."""
-    return "–" if value is None else f"{value:.{digits}%}"
+    return "–" if value is None else f"{value:.{digits}%}".replace("-", "−")
 
 
 def moment(wall: float | None) -> str:
@@ -40,6 +41,11 @@ def amount(nano: int | None) -> str:
     return "–" if nano is None else money(nano)
 
 
+def usd(dollars: float) -> str:
+    """Dollars for people."""
+    return money(round(dollars * 1e9))
+
+
 def signed(nano: int) -> str:
     """Money with its sign."""
     return money(nano, sign=True)
@@ -48,6 +54,16 @@ def signed(nano: int) -> str:
 def count(value: float | None) -> str:
     """A number with separators."""
     return "–" if value is None else f"{value:,.0f}"
+
+
+def rate(value: float) -> str:
+    """A number of things in a span of time: two digits that tell something, without powers of ten."""
+    if value >= 10:
+        return f"{value:,.0f}"
+    if 0 < value < 0.0001:
+        return "< 0.0001"
+    digits = 2 if value >= 0.1 or value == 0 else 1 - math.floor(math.log10(value))
+    return f"{value:.{digits}f}"
 
 
 @lru_cache(maxsize=1)
@@ -64,10 +80,18 @@ def environment() -> Any:
     )  # fmt: skip
     made.filters.update(
         money=amount, signed=signed, time=duration, share=share, moment=moment, count=count, technique=shown,
-        words=words,
+        words=words, usd=usd, rate=rate,
     )  # fmt: skip
     made.globals.update(spark=lambda values, kind="actual": Markup(sparkline(values, kind)), svg=Markup)
     return made
+
+
+def prepare() -> None:
+    """Compiles all templates."""
+    for name in environment().list_templates(extensions=["html"]):
+        environment().get_template(name)
+    for name in STATIC:
+        static(name)
 
 
 def page(template: str, **values: Any) -> str:

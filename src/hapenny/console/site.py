@@ -13,6 +13,7 @@ from collections.abc import Callable
 from html import escape
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from hapenny.config import Config
@@ -31,7 +32,7 @@ _POLICY = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src data:;"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_FORMS = frozenset({"/labels", "/login", "/logout", "/cache", "/playground"})
+_FORMS = frozenset({"/labels", "/login", "/logout", "/cache", "/playground", "/whatif"})
 _log = get_logger("hapenny.console")
 
 
@@ -44,6 +45,7 @@ class Console:
         route: only label this route's answers.
         logins: who may look; None: everybody on this machine.
         live: the running gateway; None: none is known.
+        file: of `config`, which replays set against others; None: not known.
     """
 
     def __init__(
@@ -53,18 +55,20 @@ class Console:
         route: str | None = None,
         logins: Logins | None = None,
         live: Live | None = None,
+        file: Path | None = None,
     ) -> None:
         self.logins = logins
         self.hosts = {host.lower() for host in config.server.hosts}
         self._token = clock.secret().hex()
-        self._desk = Desk(config, clock, live or Live("", "", clock))
+        self._desk = Desk(config, clock, live or Live("", "", clock), file)
         self._labels = Labels(config, clock, route, self._token)
         self._desk.people = self._labels.people
         self._pages = Pages(self._desk, self._labels, self._token, logins is not None)
         self._server: ThreadingHTTPServer | None = None
 
     def listen(self, host: str, port: int) -> int:
-        """Binds; returns the port."""
+        """Binds; returns the port. Pages are loaded first: nobody waits for that with a first visit."""
+        self._pages.prepare()
         self._server = _Server((host, port), _handler(self))
         return int(self._server.server_address[1])
 

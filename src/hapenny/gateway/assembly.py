@@ -69,6 +69,7 @@ from hapenny.routing.complexity import score
 from hapenny.routing.options import TIERS_STAGE
 from hapenny.routing.router import Router
 from hapenny.routing.training import read_router
+from hapenny.stores.counters import Counters
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.capacity import bill_hours, prepaid
 from hapenny.telemetry.count_audit import CountChecks
@@ -138,6 +139,7 @@ def build(
     clock: Clock | None = None,
     backends: Mapping[str, Backend] | None = None,
     previous: Assembly | None = None,
+    counters: Counters | None = None,
 ) -> Assembly:
     """Puts a deployment together. Nothing runs yet.
 
@@ -146,6 +148,7 @@ def build(
         clock: the previous one's, else a real one, where none is given.
         backends: by name, instead of those the configuration names.
         previous: whose stores, counters and learnt figures go on (a reload).
+        counters: the store of quotas, instead of the one the configuration names; of a first deployment alone.
 
     Raises:
         ConfigError: names, files or options do not fit.
@@ -158,7 +161,7 @@ def build(
         catalog = overrides.load(config.prices, catalog)
     catalog = with_stand_ins(catalog, config)
     far = dict(backends) if backends is not None else _backends(config, clock, catalog)
-    shared = Shared.fresh(config, clock) if previous is None else Shared.carry_over(previous.shared, config)
+    shared = Shared.fresh(config, clock, counters) if previous is None else Shared.carry_over(previous.shared, config)
     shared.step_back.under(settings(config))
     recorder = shared.recorder
 
@@ -218,6 +221,7 @@ def build(
         answers=shared.answers,
         elsewhere=shared.elsewhere,
         edge=shared.edge,
+        edge_questions=config.edge.questions,
         dedup=shared.dedup,
         profit=shared.profit,
         sizes=shared.sizes,

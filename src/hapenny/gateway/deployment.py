@@ -14,6 +14,7 @@ from hapenny.gateway.assembly import Assembly, build, start
 from hapenny.gateway.auditing import book_all
 from hapenny.gateway.watching import guards, watch
 from hapenny.prefetch.contract import Jobs
+from hapenny.stores.counters import Counters
 from hapenny.telemetry.ledger import Ledger
 
 
@@ -24,6 +25,7 @@ class Deployment:
         config: what to build; None is the default: simulated models.
         clock: real by default; a virtual one runs everything in simulated time.
         backends: by name, instead of those the configuration names.
+        counters: the store of quotas, instead of the one the configuration names.
         previous: a deployment whose ledger, estimators, answers and metrics go on (a reload).
 
     Raises:
@@ -36,10 +38,11 @@ class Deployment:
         *,
         clock: Clock | None = None,
         backends: Mapping[str, Backend] | None = None,
+        counters: Counters | None = None,
         previous: Deployment | None = None,
     ) -> None:
         config = config if config is not None else load()
-        parts = build(config, clock, backends, previous.parts if previous is not None else None)
+        parts = build(config, clock, backends, previous.parts if previous is not None else None, counters)
         self.parts: Assembly = parts
         watch(parts)
         self.config, self.clock, self.catalog = parts.config, parts.clock, parts.catalog

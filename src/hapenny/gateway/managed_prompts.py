@@ -58,7 +58,7 @@ async def keep(
                 again.append(target)
                 continue
             prices.templated(target.model, tokens)
-            _log.info("a managed prompt was read", model=target.model, tokens=tokens)
+            _log.info("a managed prompt was read", model=target.model)
             if not _version(target.model):
                 again.append(target)
         waiting = again

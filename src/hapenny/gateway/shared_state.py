@@ -93,8 +93,8 @@ class Shared:
     """What guardrails found since the start."""
 
     @classmethod
-    def fresh(cls, config: Config, clock: Clock) -> Shared:
-        """What a deployment begins with.
+    def fresh(cls, config: Config, clock: Clock, counters: Counters | None = None) -> Shared:
+        """What a deployment begins with. `counters`: instead of the store that the configuration names.
 
         Raises:
             ImportError: an extra that is wanted is not installed.
@@ -126,7 +126,7 @@ class Shared:
             dedup=AnswerDedup(Keys(secret), answers, clock, paraphrases, edge),
             profit=LayerProfit(lambda: {"exact": answers.stats().bytes, "semantic": paraphrases.stats().bytes}),
             sizes=AnswerSizes(options[ANSWER_SIZE_STAGE]),
-            counters=open_counters(config.counter_store(), clock),
+            counters=counters if counters is not None else open_counters(config.counter_store(), clock),
             registry=fresh_registry(config, clock),
             budgets=_budgets(config, clock),
             alerts=Alerts(config.alerts, clock, book=recorder.book),

@@ -64,6 +64,8 @@ class StageParts:
     elsewhere: SharedAnswers | None
     """Exact answers as other gateways have them."""
     edge: Edge
+    edge_questions: Sequence[str]
+    """Routes whose questions alone decide the answer."""
     dedup: AnswerDedup
     profit: LayerProfit
     sizes: AnswerSizes
@@ -107,7 +109,8 @@ class RouteParts:
         # What is published for a CDN is read by people whom no guardrail of answers would see.
         if self.keys.shared and route.mode(GUARD_OUTPUT_STAGE) != "on":
             ttl = parts.options[EXACT_STAGE].ttl_s
-            self.publisher = Publisher(parts.edge, parts.dedup, route.knowledge_epoch, ttl, name)
+            self.publisher = Publisher(parts.edge, parts.dedup, route.knowledge_epoch, ttl, name,
+                                       questions=self.name in parts.edge_questions)  # fmt: skip
 
     @cached_property
     def retrieval(self) -> RetrievalStage:

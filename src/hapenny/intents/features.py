@@ -188,7 +188,7 @@ def _shape(
             log(1 + count(b'"')),
             log(1 + count(b":")),
             log(min(len(sizes), 41)) if letters else 0.0,
-            len(set(words.tolist())) / max(1, n),
+            np.unique(words).size / max(1, n),
             wide / max(1, n),
         )
     )

@@ -103,7 +103,7 @@ def distribution(latency: Latency, bars: Sequence[tuple[float, str]], title: str
     marks += [(value, name, "limit") for value, name in bars]
     for level, (value, name, kind) in enumerate(marks):
         at = x(max(low, math.log10(value)))
-        anchor, shift = ("start", 5) if kind == "limit" or at < width * 0.72 else ("end", -5)
+        anchor, shift = ("start", 5) if kind == "limit" or at + 8 + 7 * len(name) < width else ("end", -5)
         parts.append(_line(at, 4 + 14 * level, at, height - bottom, kind))
         parts.append(
             f'<text class="{kind}-name" x="{at + shift:.1f}" y="{13 + 14 * level}" text-anchor="{anchor}">'
@@ -158,7 +158,11 @@ def course(slices: Sequence[Slice], clock: Sequence[tuple[float, str]]) -> str:
             f" {money(part.actual)} paid</title></rect>"
         )
     width = (slices[-1].at - slices[0].at) / max(1, len(slices) - 1) or 1.0
+    before = ""
     for at, label in clock:
+        if label == before:
+            continue
+        before = label
         where = left + (at - slices[0].at) / width * plot
         if left <= where <= WIDTH - right + 1:
             anchor = "start" if where < left + 30 else "end" if where > WIDTH - right - 30 else "middle"
@@ -202,6 +206,8 @@ def money(nano: int, *, sign: bool = False) -> str:
 
 def seconds(value: float) -> str:
     """A duration for people."""
+    if value == 0:
+        return "0 s"
     if value < 0.001:
         return f"{value * 1e6:.0f} µs"
     if value < 1:

@@ -112,7 +112,8 @@ def _drawn(line: Line, x: Callable[[int], float], y: Callable[[float], float], w
 
 def _clock(at: Sequence[float], x: Callable[[int], float], width: int, height: int) -> list[str]:
     parts: list[str] = []
-    every = max(1, math.ceil(len(at) / 6))
+    letters = max(len(_moment(at[0], at)), 5)
+    every = max(1, math.ceil(len(at) / max(2, min(6, int((width - _LEFT - _RIGHT) / (7.5 * letters + 16))))))
     for place in range(0, len(at), every):
         where = x(place)
         anchor = "start" if where < _LEFT + 30 else "end" if where > width - 50 else "middle"

@@ -72,7 +72,7 @@ class Reader:
         self._low = -self._limit
         self._bias = scorer.intercept - scorer.cold_slope * scorer.cold_mean
         kinds = scorer.prototypes if scorer.foreign_kind > 0 else []
-        self._prototypes = np.array(kinds) if kinds else None
+        self._prototypes = prototypes.Kinds(kinds) if kinds else None
         # What a task adds is folded into its own level and slopes.
         self._tasks: dict[str, tuple[float, Floats, np.uint64]] = {}
         for task, level in scorer.tasks.items():
@@ -113,8 +113,7 @@ class Reader:
             _oddness(features.shape, mean, scale) / max(self.scorer.foreign_shape, 1e-9),
         )
         if self._prototypes is not None:
-            row = np.clip((features.shape - mean) * scale, -prototypes.CLIP, prototypes.CLIP)
-            out = max(out, float(prototypes.nearest(row[None, :], self._prototypes)[0]) / self.scorer.foreign_kind)
+            out = max(out, self._prototypes.distance((features.shape - mean) * scale) / self.scorer.foreign_kind)
         return out
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from email.message import Message
 from typing import NamedTuple
 
 from hapenny.core.errors import invalid
@@ -106,6 +105,8 @@ def _named(head: bytes) -> tuple[str, str, str]:
         raise invalid(
             "a part of the form has no sound head", "body", "send Content-Disposition as RFC 7578 says"
         ) from None
+    from email.message import Message  # takes 15 ms to load, and few uploads come
+
     message = Message()
     message["content-disposition"] = disposition
     name = message.get_param("name", header="content-disposition")

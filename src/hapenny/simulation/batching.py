@@ -163,8 +163,8 @@ class Engine:
             self._end()
 
     def first_token_s(self, input_tokens: int) -> float:
-        """Seconds until a prompt that came now would have its first token, if memory and places allow: whoever sends
-        requests can work this out from what it has sent."""
+        """Seconds until a prompt that came now would have its first token, places and memory included: whoever sends
+        requests can work this out from what it has sent, and from how long answers have been."""
         card = self.card
         step = card.step_s + card.sequence_s * self.running
         over = self.inside + 1 - card.most
@@ -173,6 +173,12 @@ class Engine:
             seconds = over * (self.mean_output / card.most * step + self.mean_input / card.prefill_tokens_per_s)
         else:
             tokens, seconds = self.pending + input_tokens, 0.0
+        over = self.kv + self.pending + input_tokens - card.kv_tokens
+        if over > 0 and self.running:  # memory comes back as answers end: each step, what the share that ends held
+            for each in self._filling:
+                over -= each.left  # it is held already
+            if over > 0:
+                seconds += over * self.mean_output / (self.running * self.mean_input) * step
         return seconds + math.ceil(tokens / card.chunk) * step + tokens / card.prefill_tokens_per_s
 
     # -- spans --------------------------------------------------------------------------------------------------------

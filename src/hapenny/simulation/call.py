@@ -32,6 +32,10 @@ CHUNK = 4
 """Tokens that travel in one delta, at least, where the provider says nothing else."""
 
 
+POISON = 10**9
+"""Tokens of a report that cannot be true."""
+
+
 class Settlement(Protocol):
     """What the provider does when a call begins and ends."""
 
@@ -144,7 +148,7 @@ class SimulatedCall:
             self._next += 1
         if self._next >= len(plan.steps):
             batch.append(Stopped(plan.reason, 0, plan.sequence))
-            batch.append(Usage(self._usage(plan.total), self._extras))
+            batch.append(Usage(self._told(plan), self._extras))
             self._end("complete", plan.total)
         return batch
 
@@ -173,6 +177,12 @@ class SimulatedCall:
             raise failure
         self._end("truncated", self._sent)
         return None
+
+    def _told(self, plan: CallPlan) -> Tokens:
+        """What the provider says was used."""
+        if plan.fault is not None and plan.fault.kind == "poison":
+            return Tokens(input=self.prompt.input, output=POISON)
+        return self._usage(plan.total)
 
     def _usage(self, output: int) -> Tokens:
         prompt = self.prompt

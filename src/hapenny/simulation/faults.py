@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
 from hapenny.core.errors import Failure
 
-FaultKind: TypeAlias = Literal["throttle", "error", "unavailable", "exception", "truncate", "drop", "slow", "hang"]
-KINDS: tuple[FaultKind, ...] = ("throttle", "error", "unavailable", "exception", "truncate", "drop", "slow", "hang")
+FaultKind: TypeAlias = Literal[
+    "throttle", "error", "unavailable", "exception", "truncate", "drop", "slow", "hang", "retry_after", "poison"
+]
+KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 METADATA = "simulate_fault"
 """The metadata key (OpenAI `metadata`, Bedrock `requestMetadata`) by which a request asks for a fault."""
@@ -20,7 +22,8 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A share of calls that go wrong in one way.
 
     `throttle` 429, `error` 500, `unavailable` 503, before the answer begins; `exception` an error event, `truncate` a
-    clean early end, `drop` a cut connection, in its middle; `slow` takes `factor` times as long; `hang` never answers.
+    clean early end, `drop` a cut connection, in its middle; `slow` takes `factor` times as long; `hang` never answers;
+    `retry_after` 429 with the word to come back in `factor` seconds; `poison` reports a thousand million tokens.
     """
 
     kind: FaultKind
@@ -72,12 +75,13 @@ def asked(metadata: object) -> Fault | None:
 def before(fault: Fault) -> Failure | None:
     """The failure of a fault that strikes before the answer begins."""
     match fault.kind:
-        case "throttle":
+        case "throttle" | "retry_after":
             return Failure(
                 "rate_limited",
                 "Too many requests, please wait before trying again.",
                 upstream_status=429,
                 upstream_type="ThrottlingException",
+                retry_after=fault.factor if fault.kind == "retry_after" else None,
             )
         case "error":
             return Failure(

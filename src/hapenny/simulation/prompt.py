@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from hapenny.core.messages import Data, Document, Image, Message, Opaque, Request, Text, Thinking, ToolResult, ToolUse
-from hapenny.simulation.tokenizer import MESSAGE, REQUEST, TOOLS, Tokenizer
+from hapenny.simulation.tokenizer import MESSAGE, REQUEST, TOOLS
+
+
+class Counts(Protocol):
+    """Counts tokens of text: a model's tokenizer, or what stands for one."""
+
+    def count(self, text: str) -> int:
+        """Tokens of `text`."""
 
 
 class Part(Struct, frozen=True):
@@ -20,7 +27,7 @@ class Part(Struct, frozen=True):
     ttl: str = ""
 
 
-def parts(request: Request, tokenizer: Tokenizer) -> list[Part]:
+def parts(request: Request, tokenizer: Counts) -> list[Part]:
     """The prompt's blocks in the order in which prefixes are cached."""
     pieces: list[Part] = []
     for number, tool in enumerate(request.tools):
@@ -39,7 +46,7 @@ def parts(request: Request, tokenizer: Tokenizer) -> list[Part]:
     return pieces
 
 
-def _message(message: Message, tokenizer: Tokenizer, closing: str) -> list[Part]:
+def _message(message: Message, tokenizer: Counts, closing: str) -> list[Part]:
     head = f"{message.role}:{message.name or ''}:".encode()
     pieces = []
     for number, block in enumerate(message.content):
@@ -51,7 +58,7 @@ def _message(message: Message, tokenizer: Tokenizer, closing: str) -> list[Part]
     return pieces
 
 
-def _part(head: bytes, block: Any, tokenizer: Tokenizer, extra: int) -> Part:
+def _part(head: bytes, block: Any, tokenizer: Counts, extra: int) -> Part:
     checkpoint = getattr(block, "checkpoint", "")
     if isinstance(block, Text):
         return Part(
@@ -62,7 +69,7 @@ def _part(head: bytes, block: Any, tokenizer: Tokenizer, extra: int) -> Part:
     return Part(head + content, _tokens(block, tokenizer) + extra, _ttl(checkpoint))
 
 
-def _tokens(block: Any, tokenizer: Tokenizer) -> int:
+def _tokens(block: Any, tokenizer: Counts) -> int:
     match block:
         case Text():
             return tokenizer.count(block.text)

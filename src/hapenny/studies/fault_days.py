@@ -1,23 +1,26 @@
 """A compressed day under faults, by its number: what went wrong, what came of it, and which promises were broken.
 
-Theory of operation. A seed decides everything: who asks what and when, which faults strike a provider and for how long,
-when the machine's clock jumps, and when the process is restarted. The day runs through a whole gateway in virtual time,
-so the same seed gives the same day, and a broken promise is found again by its number:
+Theory of operation. A seed decides everything (`fault_plan`): who asks what and when, which faults strike a provider
+and for how long, what befalls the process, its ledger, its store of quotas and its clients. The day runs through a
+whole gateway in virtual time, with a ledger on disk, so the same seed gives the same day, and a broken promise is found
+again by its number:
 
     python -m hapenny.studies.fault_days 417
 
-Faults are those of the simulated provider (throttles, errors, slow, stuck and silent calls, early ends, cuts), jumps of
-the wall clock in both directions, and restarts with requests under way. Promises: every request ends in its time; money
-adds up in each row and with the provider's bill; after the last request nothing is in flight, queued or open; no tenant
-gets an answer that only another one had asked for; no background task has failed.
+Promises: every request ends in its time; money adds up in each row and with the provider's bill; every row is in the
+ledger once, but for the last moments of a process that was killed; after the last request nothing is in flight, queued,
+reserved or open; no tenant gets an answer that only another one had asked for; no background task has failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -25,26 +28,27 @@ from hapenny.admission.keys import OPEN
 from hapenny.backends.contract import Backend
 from hapenny.backends.simulated import SimulatedBackend
 from hapenny.config import STAGES, Config, load
-from hapenny.core.clock import RealClock
+from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.gateway.gateway import Gateway
 from hapenny.gateway.watching import guards
 from hapenny.simulation import loop
 from hapenny.simulation.cards import LINEUPS
-from hapenny.simulation.faults import KINDS, Fault
-from hapenny.simulation.loop import VirtualClock
+from hapenny.simulation.loop import VirtualClock, VirtualLoop
 from hapenny.simulation.provider import Limit, SimulatedProvider
+from hapenny.studies.broken_parts import FailingCounters, FailingLedgerFile
+from hapenny.studies.fault_books import Kept, audit
+from hapenny.studies.fault_plan import Ask, DayPlan, Mishap, draw
 from hapenny.studies.virtual_run import quiet_collector
-from hapenny.telemetry.rows import Row
 from hapenny.throughput.view import view
 from hapenny.workload.truth import Truth
 
 CARD = "current-2026"
-DAY_S = 1_800.0
-"""How long a compressed day is: faults last minutes in it, not hours."""
 FINISH_S = 60.0
 LATE_S = 1.0
+DRAIN_S = 5.0
+"""How long a process that is restarted waits for what is under way."""
 TENANTS = ("tea", "coffee", "water")
 
 
@@ -55,56 +59,16 @@ class Day(Struct, frozen=True, kw_only=True):
     requests: int
     answered: int
     failures: dict[str, int]
-    """By kind."""
+    """By kind; `left`: the client went away, `cut`: the process ended before the answer did."""
     faults: tuple[str, ...]
-    """What struck, in order."""
+    """What struck."""
     bill: int
     """Nano-dollars."""
     broken: tuple[str, ...]
     """Promises that were not kept, in words."""
 
 
-class _Plan(Struct, frozen=True):
-    """What is to happen."""
-
-    faults: list[Fault]
-    jumps: list[tuple[float, float]]
-    """When the wall clock jumps, and by how many seconds."""
-    restart: float | None
-    asks: list[tuple[float, int, str, int]]
-    """When, tenant, question and the answer's limit."""
-    tokens_per_minute: float
-
-
-def draw(seed: int, requests: int) -> _Plan:
-    """The day of a seed."""
-    chance = RealClock(seed).random
-    faults = []
-    for _ in range(chance.randint(2, 6)):
-        begin = chance.uniform(0, DAY_S * 0.8)
-        faults.append(
-            Fault(
-                kind=chance.choice(KINDS), share=chance.choice((0.1, 0.5, 1.0)), begin=begin,
-                end=begin + chance.uniform(10, 240), factor=chance.uniform(2, 20), at=chance.random(),
-            )
-        )  # fmt: skip
-    jumps = [
-        (chance.uniform(0, DAY_S), chance.choice((-7_200.0, -90.0, 90.0, 86_400.0)))
-        for _ in range(chance.randint(0, 2))
-    ]
-    restart = chance.uniform(0.2, 0.8) * DAY_S if chance.random() < 0.5 else None
-    known = [f"Where is order {chance.randint(1, 10**6)}?" for _ in range(max(5, requests // 4))]
-    asks = []
-    for number in range(requests):
-        question = chance.choice(known) if chance.random() < 0.5 else f"Which volume is number {seed} {number}?"
-        asks.append((chance.uniform(0, DAY_S), chance.randrange(3), question, chance.choice((60, 200, 400))))
-    asks.sort()
-    # Between half and thrice what is asked for.
-    quota = requests / (DAY_S / 60) * 400 * chance.choice((0.5, 1.0, 3.0))
-    return _Plan(sorted(faults, key=lambda fault: fault.begin), sorted(jumps), restart, asks, quota)
-
-
-def config(tokens_per_minute: float) -> Config:
+def config(tokens_per_minute: float, ledger: str) -> Config:
     """What the day runs through: caches, coalescing, quotas, fallbacks; nothing that asks a judge."""
     lineup = LINEUPS[CARD]
     strong, fast = lineup.of_tier("strong"), lineup.of_tier("fast")
@@ -118,7 +82,7 @@ def config(tokens_per_minute: float) -> Config:
         "fallbacks": {"strong": ["fast"]},
         "routes": {"default": route},
         "stages": {"throughput": {"models": {strong.id: {"quota": {"tokens_per_minute": tokens_per_minute}}}}},
-        "ledger": None,
+        "ledger": {"path": ledger},
     }
     return load(text=json.dumps(text))
 
@@ -126,71 +90,162 @@ def config(tokens_per_minute: float) -> Config:
 class _Run:
     """One day under way."""
 
-    def __init__(self, seed: int, plan: _Plan, clock: VirtualClock) -> None:
+    def __init__(self, seed: int, plan: DayPlan, clock: VirtualClock, ledger: Path) -> None:
         self.plan = plan
         self.clock = clock
         limits = {"*": Limit(None, plan.tokens_per_minute)}
         self.provider = SimulatedProvider(
             clock, LINEUPS[CARD], seed=seed, truth=Truth(), quotas=limits, faults=plan.faults, chunk=32
         )
-        self.settings = config(plan.tokens_per_minute)
-        self.rows: list[Row] = []
+        self.settings = config(plan.tokens_per_minute, str(ledger))
+        self.ledger = ledger
+        self.counters = FailingCounters(clock, plan.of("store_loss"))
+        self.kept: list[Kept] = []
+        """Rows that were closed, and when; those of processes that were killed until then."""
+        self.kills: list[float] = []
         self.broken: list[str] = []
         self.failures: dict[str, int] = {}
         self.answered = 0
         self._had: set[tuple[int, str]] = set()
+        self._dead: set[int] = set()
 
-    def gateway(self) -> Gateway:
-        """A process."""
+    def gateway(self, number: int, previous: Gateway | None = None) -> Gateway:
+        """A process, or what follows it after a reload."""
         backends: dict[str, Backend] = {name: SimulatedBackend(name, self.provider) for name in self.settings.backends}
-        gateway = Gateway(self.settings, clock=self.clock, backends=backends)
-        gateway.parts.exchanges.observe(lambda exchange, row: self.rows.append(row))
+        gateway = Gateway(self.settings, clock=self.clock, backends=backends, counters=self.counters, previous=previous)
+        if previous is None and gateway.ledger is not None:
+            gateway.ledger.file.close()
+            gateway.ledger.file = FailingLedgerFile(str(self.ledger), self.clock, self.plan.of("ledger_full"))
+        gateway.parts.exchanges.observe(
+            lambda exchange, row: None if number in self._dead else self.kept.append(Kept(self.clock.now(), row))
+        )
         return gateway
 
-    async def ask(self, gateway: Gateway, tenant: int, question: str, most: int) -> None:
+    def failed(self, kind: str) -> None:
+        """Counts a request that was not answered."""
+        self.failures[kind] = self.failures.get(kind, 0) + 1
+
+    async def ask(self, gateway: Gateway, ask: Ask) -> None:
         """One request of a tenant."""
         began = self.clock.now()
         request = Request(
-            protocol="openai", model="strong", messages=(Message("user", (Text(question),)),),
-            parameters=Parameters(max_tokens=most, temperature=0.0), stream=most != 200,
+            protocol="openai", model="strong", messages=(Message("user", (Text(ask.question),)),),
+            parameters=Parameters(max_tokens=ask.most, temperature=0.0), stream=ask.most != 200,
         )  # fmt: skip
-        exchange = gateway.open(request, Context(tenant=TENANTS[tenant]), OPEN)
-        exchange.context.tenant = TENANTS[tenant]
+        exchange = gateway.open(request, Context(tenant=TENANTS[ask.tenant]), OPEN)
+        exchange.context.tenant = TENANTS[ask.tenant]
+        answer: Answer | None = None
+        paused = 0.0
         try:
-            answer = await gateway.answer(exchange)
-            async for _ in answer:
-                pass
+            async with asyncio.timeout(ask.leaves):
+                answer = await gateway.answer(exchange)
+                async for _ in answer:
+                    if ask.pause and paused < 10:
+                        await self.clock.sleep(ask.pause)
+                        paused += ask.pause
             self.answered += 1
         except Failure as failure:
-            self.failures[failure.kind] = self.failures.get(failure.kind, 0) + 1
+            self.failed(failure.kind)
+        except TimeoutError:
+            self.failed("left")
+        except asyncio.CancelledError:
+            self.failed("cut")
+            raise
         finally:
+            if answer is not None:
+                await answer.aclose()
             gateway.close(exchange)
         took = self.clock.now() - began
-        if took > FINISH_S + LATE_S:
+        if took > FINISH_S + LATE_S + paused:
             self.broken.append(f"a request took {took:.1f} s, of {FINISH_S:.0f} s")
-        if exchange.cache is not None and exchange.cache.hit and (tenant, f"{question}{most}") not in self._had:
-            self.broken.append(f"tenant {tenant} got an answer that it had not asked for before")
-        self._had.add((tenant, f"{question}{most}"))
+        key = (ask.tenant, f"{ask.question}{ask.most}")
+        if exchange.cache is not None and exchange.cache.hit and key not in self._had:
+            self.broken.append(f"tenant {ask.tenant} got an answer that it had not asked for before")
+        self._had.add(key)
 
     async def play(self) -> None:
-        """The day, with its restart."""
-        plan, clock = self.plan, self.clock
-        start, jumps = clock.now(), list(plan.jumps)
+        """The day: one process after the other, each to the end or the mishap that ends it."""
+        plan = self.plan
         asks = list(plan.asks)
-        while asks:
-            until = plan.restart if plan.restart is not None and asks[0][0] < plan.restart else float("inf")
-            async with self.gateway() as gateway:
-                tasks = []
-                while asks and asks[0][0] < until:
-                    at, tenant, question, most = asks.pop(0)
-                    if start + at > clock.now():
-                        await clock.sleep(start + at - clock.now())
-                    while jumps and jumps[0][0] <= at:
-                        clock.epoch += jumps.pop(0)[1]
-                    tasks.append(asyncio.get_running_loop().create_task(self.ask(gateway, tenant, question, most)))
-                await asyncio.gather(*tasks)
-                await gateway.settled()
-                self._look(gateway)
+        ends = sorted([*plan.of("restart"), *plan.of("kill")], key=lambda mishap: mishap.at)
+        jumps, reloads, gone = plan.of("clock_jump"), plan.of("reload"), plan.of("ledger_gone")
+        start = self.clock.now()
+        number = 0
+        while asks or ends:
+            end = ends.pop(0) if ends else None
+            number += 1
+            gateway = self.gateway(number)
+            await gateway.start()
+            tasks: list[asyncio.Task[None]] = []
+            before: list[Gateway] = []
+            while asks and (end is None or asks[0].at < end.at):
+                ask = asks.pop(0)
+                await self._until(start + ask.at)
+                while jumps and jumps[0].at <= ask.at:
+                    self.clock.epoch += jumps.pop(0).amount
+                while gone and gone[0].at <= ask.at:
+                    gone.pop(0)
+                    self._delete()
+                while reloads and reloads[0].at <= ask.at:
+                    reloads.pop(0)
+                    before.append(gateway)
+                    gateway = self.gateway(number, gateway)
+                    await gateway.start()
+                tasks.append(asyncio.get_running_loop().create_task(self.ask(gateway, ask)))
+            if end is not None:
+                await self._until(start + end.at)
+            await self._end(number, end, gateway, before, tasks)
+        # What was put aside while the disk was full waits for a process.
+        evening = self.gateway(number + 1)
+        await evening.start()
+        await evening.aclose()
+
+    async def _until(self, at: float) -> None:
+        if at > self.clock.now():
+            await self.clock.sleep(at - self.clock.now())
+
+    async def _end(
+        self, number: int, end: Mishap | None, gateway: Gateway, before: list[Gateway], tasks: list[asyncio.Task[None]]
+    ) -> None:
+        """A process ends: as it should, with requests under way, or killed."""
+        if end is not None and end.kind == "kill":
+            await self._kill(number, gateway)
+            return
+        if tasks:
+            await asyncio.wait(tasks, timeout=DRAIN_S if end is not None else None)
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                self.broken.append(f"a request ended in {type(result).__name__}: {result}")
+        for earlier in before:
+            await earlier.aclose(gateway)
+        await gateway.settled()
+        self._look(gateway)
+        await gateway.aclose()
+        if self.counters.outstanding:
+            self.broken.append(f"{self.counters.outstanding} reservations are left")
+            self.counters.forget()
+
+    async def _kill(self, number: int, gateway: Gateway) -> None:
+        """Nothing of the process goes on, and nothing of it is closed."""
+        self._dead.add(number)
+        self.kills.append(self.clock.now())
+        running = asyncio.get_running_loop()
+        assert isinstance(running, VirtualLoop)
+        own = asyncio.current_task()
+        others = [task for task in running.pending() if task is not own]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self.counters.forget()
+        if gateway.ledger is not None:
+            gateway.ledger.file.close()
+
+    def _delete(self) -> None:
+        for path in self.ledger.parent.glob(f"{self.ledger.name}*"):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
 
     def _look(self, gateway: Gateway) -> None:
         """What must hold when nothing is under way."""
@@ -206,35 +261,24 @@ class _Run:
             if guard.failures:
                 self.broken.append(f"the task of {guard.name} failed {guard.failures} times")
 
-    def audit(self) -> None:
-        """Whether the money adds up."""
-        for row in self.rows:
-            if row.unpriced or row.actual is None or row.baseline is None:
-                continue
-            if row.baseline - sum(row.savings.values()) - (row.estimate_error or 0) != row.actual:
-                self.broken.append(f"row {row.id}: baseline, savings and price do not add up")
-        reported = [row for row in self.rows if row.reported and not row.unpriced]
-        if len(reported) == len(self.rows) and sum(row.actual or 0 for row in self.rows) != self.provider.bill.nano:
-            self.broken.append("the books and the provider's bill differ")
-
 
 def day(seed: int, requests: int = 1_000) -> Day:
     """Runs the day of a seed; equal seeds give equal days."""
     plan = draw(seed, requests)
+    with tempfile.TemporaryDirectory(prefix="hapenny-day-") as folder, quiet_collector():
+        ledger = Path(folder, "ledger.db")
 
-    async def main(clock: VirtualClock) -> _Run:
-        run = _Run(seed, plan, clock)
-        await run.play()
-        return run
+        async def main(clock: VirtualClock) -> _Run:
+            run = _Run(seed, plan, clock, ledger)
+            await run.play()
+            return run
 
-    with quiet_collector():
         run = loop.run(main, seed)
-    run.audit()
-    what = [fault.kind for fault in plan.faults] + ["clock_jump"] * len(plan.jumps)
+        broken = [*run.broken, *audit(run.kept, ledger, plan, run.kills, run.provider.bill.nano)]
     return Day(
         seed=seed, requests=requests, answered=run.answered, failures=run.failures,
-        faults=(*what, *(["restart"] if plan.restart is not None else [])), bill=run.provider.bill.nano,
-        broken=tuple(dict.fromkeys(run.broken)),
+        faults=(*[fault.kind for fault in plan.faults], *[mishap.kind for mishap in plan.mishaps]),
+        bill=run.provider.bill.nano, broken=tuple(dict.fromkeys(broken)),
     )  # fmt: skip
 
 

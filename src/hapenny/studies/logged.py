@@ -8,7 +8,9 @@ where another model is asked than the log's, with that model's pace as the log h
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -20,12 +22,21 @@ from hapenny.catalog import resolve
 from hapenny.core.answer import Source
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
-from hapenny.core.events import BlockStarted, BlockStopped, Event, Started, Stopped, TextDelta, Tokens, Usage
+from hapenny.core.events import (
+    BlockStarted,
+    BlockStopped,
+    Event,
+    Started,
+    Stopped,
+    StopReason,
+    TextDelta,
+    Tokens,
+    Usage,
+)
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Message, Parameters, Request, Text
 from hapenny.simulation.prompt import parts
 from hapenny.simulation.promptcache import PrefixMatch, PromptCache
-from hapenny.simulation.tokenizer import tokenizer
 
 _COMMON = (
     "time way year work state part place case week point hand group fact night water room area money story month lot "
@@ -34,6 +45,10 @@ _COMMON = (
 )
 _WORDS = _COMMON.split()
 """Common words, a token each in the usual vocabularies."""
+_RING = 1 << 14
+"""Words after which a text repeats itself."""
+_OWN = 12
+"""Words with which a text begins that no other begins with."""
 MARK = "request "
 TURN = 100
 """Tokens of a turn of the history."""
@@ -54,6 +69,8 @@ class Logged(Struct, frozen=True, kw_only=True):
     history: str = ""
     """Equal for requests of one session."""
     history_tokens: int = 0
+    turns: tuple[tuple[str, int], ...] = ()
+    """What of the history the log holds itself: identity and tokens of each message, questions and answers in turn."""
     input_tokens: int = 0
     """The rest of the prompt."""
     output_tokens: int = 0
@@ -64,6 +81,8 @@ class Logged(Struct, frozen=True, kw_only=True):
     """From the call to its first token."""
     rest_s: float | None = None
     """From there to its end."""
+    stopped: StopReason = "end_turn"
+    """Why the answer ended: one that calls a tool, or was cut, is kept in no cache."""
     stream: bool = True
     cacheable: bool = True
     """Whether the request was deterministic: temperature 0."""
@@ -81,35 +100,59 @@ class Pace(NamedTuple):
     token_s: float
 
 
+@functools.cache
+def _ring() -> tuple[str, list[int]]:
+    """A long text of common words without an order, and where each of its words begins."""
+    order = hashlib.shake_256(b"words").digest(_RING)
+    text = [_WORDS[each % len(_WORDS)] for each in order]
+    return " ".join(text), [0, *itertools.accumulate(len(word) + 1 for word in text)]
+
+
 def words(seed: str, tokens: int) -> str:
     """So many tokens of text that says nothing, the same for the same seed; a longer text begins as a shorter one."""
-    if tokens <= 0:
-        return ""
-    digest = hashlib.blake2b(seed.encode(), digest_size=32).digest()
-    start = digest[0]
-    size = len(_WORDS)
-    cycle = [_WORDS[(start + digest[place % 32] + place) % size] for place in range(min(tokens, 96))]
-    repeats = -(-tokens // len(cycle))
-    return " ".join((cycle * repeats)[:tokens])
+    digest = hashlib.blake2b(seed.encode(), digest_size=_OWN + 2).digest()
+    pieces = [" ".join([_WORDS[each % len(_WORDS)] for each in digest[: min(tokens, _OWN)]])]  # of no other seed
+    text, starts = _ring()
+    begin, left = int.from_bytes(digest[_OWN:]) % _RING, tokens - _OWN
+    while left > 0:
+        end = min(_RING, begin + left)
+        pieces.append(text[starts[begin] : starts[end] - 1])
+        begin, left = 0, left - (end - begin)
+    return " ".join(pieces) if tokens > 0 else ""
 
 
 def request(row: Logged, model: str, protocol: str = "bedrock") -> Request:
     """The request that stands for a row of a log."""
     messages = []
-    # In turns of equal size, so that a longer history begins as the shorter one did.
-    for place, left in enumerate(range(row.history_tokens, 0, -TURN)):
-        text = words(f"{row.history} {place}", min(TURN, left))
+    for place, (identity, tokens) in enumerate(row.turns):
+        text = words(f"answer {identity}", tokens) if place % 2 else _question(identity, tokens)
         messages.append(Message("assistant" if place % 2 else "user", (Text(text),)))
+    # The rest in turns of equal size, so that a longer history begins as the shorter one did.
+    for left in range(row.history_tokens - sum(tokens for _, tokens in row.turns), 0, -TURN):
+        text = words(f"{row.history} {len(messages)}", min(TURN, left))
+        messages.append(Message("assistant" if len(messages) % 2 else "user", (Text(text),)))
     if len(messages) % 2:
         messages.append(Message("assistant", (Text("yes"),)))
-    last = f"{MARK}{row.identity} {words(row.identity, max(1, row.input_tokens - 4))}"
-    messages.append(Message("user", (Text(last),)))
+    messages.append(Message("user", (Text(_question(row.identity, row.input_tokens)),)))
     system = (Text(words("system " + row.system, row.system_tokens)),) if row.system_tokens else ()
     parameters = Parameters(max_tokens=row.max_tokens, temperature=0.0 if row.cacheable else None)
     return Request(
         protocol=protocol,  # type: ignore[arg-type]
         model=model, messages=tuple(messages), system=system, parameters=parameters, stream=row.stream,
     )  # fmt: skip
+
+
+def _question(identity: str, tokens: int) -> str:
+    """A user's message of so many tokens that names the request of the log that it is."""
+    return f"{MARK}{identity} {words(identity, max(1, tokens - 2))}"
+
+
+class _Words:
+    """Counts a text that stands for a logged one: each of its words is a token of the log."""
+
+    @staticmethod
+    def count(text: str) -> int:
+        return text.count(" ") + 1
 
 
 class LoggedProvider:
@@ -159,14 +202,14 @@ class LoggedProvider:
             cache_write_1h=long,
         )  # fmt: skip
         begun = partial(self._cache.keep, tokens_read)
-        return _Paced(self._clock, row.identity, target.model, tokens, first, rest, begun)
+        return _Paced(self._clock, row, target.model, tokens, first, rest, begun)
 
     def _cached(self, request: Request, row: Logged, target: Target) -> tuple[PrefixMatch, float]:
         """What the provider's prompt cache does, and how long the logged prompt is against its stand-in."""
         card = resolve(target.model)
         if card is None or card.cache_mode is None:
             return PrefixMatch(), 1.0
-        prompt = parts(request, tokenizer(card.tokenizer))
+        prompt = parts(request, _Words())
         share = row.prompt_tokens / max(1, sum(part.tokens for part in prompt))
         scope = f"{target.region}/{target.endpoint}/{target.model}"
         return self._cache.look(scope, card, prompt, self._clock.now()), share
@@ -201,17 +244,17 @@ class _Paced:
     __slots__ = ("_begun", "_clock", "_closed", "_events")
 
     def __init__(
-        self, clock: Clock, identity: str, model: str, tokens: Tokens, first: float, rest: float,
+        self, clock: Clock, row: Logged, model: str, tokens: Tokens, first: float, rest: float,
         begun: Callable[[float], None],
     ) -> None:  # fmt: skip
-        text = "answer " + identity
-        whole = words("answer " + identity, max(1, tokens.output - 2))
+        text = "answer " + row.identity
+        whole = words(text, max(1, tokens.output - 2))
         self._clock = clock
         self._closed = False
         self._begun: Callable[[float], None] | None = begun
         self._events: list[tuple[float, Sequence[Event]]] = [
             (first, (Started("logged", model, clock.wall()), BlockStarted(0, "text"), TextDelta(text))),
-            (rest, (TextDelta(" " + whole), BlockStopped(0), Stopped("end_turn"), Usage(tokens))),
+            (rest, (TextDelta(" " + whole), BlockStopped(0), Stopped(row.stopped), Usage(tokens))),
         ]
 
     async def read(self) -> Sequence[Event] | None:

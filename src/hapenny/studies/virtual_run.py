@@ -20,7 +20,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from hapenny.backends.contract import Backend
 from hapenny.backends.simulated import SimulatedBackend
@@ -122,6 +124,7 @@ def run(
     label: bool = True,
     ready: Callable[[Gateway], None] | None = None,
     shape: Callable[[Message, Request], Request] | None = None,
+    vectors: dict[str, NDArray[np.float32]] | None = None,
 ) -> Result:
     """Sends `messages` through a gateway of `config` in virtual time.
 
@@ -139,6 +142,7 @@ def run(
         label: the application names the intent of each message as its feature.
         ready: called with the started gateway, before anything is sent.
         shape: how the application writes a message's request, where it is not as usual.
+        vectors: of texts embedded before, which are played back; those of new texts are added.
     """
     asked_for = model or ("auto" if _routed(config) else LINEUPS[card].baseline)
 
@@ -148,6 +152,8 @@ def run(
         )
         backends: dict[str, Backend] = {name: SimulatedBackend(name, provider) for name in config.backends}
         async with Gateway(config, clock=clock, backends=backends) as gateway:
+            if vectors is not None:
+                gateway.parts.shared.embedder.record(vectors)
             if ready is not None:
                 ready(gateway)
 

@@ -16,6 +16,7 @@ from hapenny.core.messages import Request, Text
 from hapenny.counting import Estimator, Estimators
 from hapenny.counting.features import SIZE
 from hapenny.telemetry.capacity import PREPAID
+from hapenny.telemetry.count_errors import ENOUGH, LOOKS, NEWEST, Misses
 from hapenny.telemetry.layout import Layout
 from hapenny.telemetry.prefixes import NOTHING, Split
 from hapenny.telemetry.word_corrections import Bags, Words
@@ -34,17 +35,10 @@ _LESSONS = 16
 """Reports that wait to be learnt from."""
 _LESSON_CHARACTERS = 1 << 18
 """The same in characters of their texts."""
-_SURE = 0.01
-"""The mean error from which on samples are lessons enough, and how many of the last counts it is taken over."""
-_LOOKS = 32
 _EVERY = 8
-"""Of how many reports one is a lesson then; so it is of long requests, which cost more to read."""
+"""Of how many reports one is a lesson once counts are good; so it is of long requests, which cost more to read."""
 _COSTLY = 1 << 16
 """Characters of a long request."""
-_MISSES = 64
-"""Newest errors, and sizes of answers, that a bound rests on: older ones are those of counts that have learnt since."""
-_ENOUGH = 12
-_COVERED = 0.95
 _USUAL = 0.9
 _PIECE = 0.4
 """Tokens by which a text that was cut may hold more than it would as a whole: it ends within what follows."""
@@ -65,41 +59,6 @@ class Resolves(Protocol):
 def never_owned(target: Target) -> bool:
     """Provisioned throughput and own servers cost nothing a request: their bill comes by the hour."""
     return target.service_tier in ("provisioned", "owned")
-
-
-class Misses:
-    """By how much counts fell short of what was reported then: the bound of those that nothing is reported of.
-
-    The margin is an empirical quantile of the last relative errors, words and all; before there are enough of them the
-    estimator's own bound holds, which is wider.
-    """
-
-    __slots__ = ("_known", "_newest")
-
-    def __init__(self) -> None:
-        self._newest: deque[float] = deque(maxlen=_MISSES)
-        self._known: float | None = None
-
-    def note(self, reported: float, counted: float) -> None:
-        """Takes a reported count and what we had counted before we learnt of it."""
-        if counted >= 1:
-            self._newest.append(reported / round(counted) - 1.0)  # both are whole tokens
-            self._known = None
-
-    @property
-    def small(self) -> bool:
-        """Whether counts have been good for long enough."""
-        newest = self._newest
-        return len(newest) >= _LOOKS and sum(map(abs, newest)) <= _SURE * len(newest)
-
-    def margin(self, before: Callable[[], float]) -> float:
-        """What to add to a count, as a share of it; `before` gives it while little is known."""
-        if len(self._newest) < _ENOUGH:
-            return before()
-        if self._known is None:
-            ranked = sorted(self._newest)
-            self._known = max(0.0, ranked[min(len(ranked) - 1, int(_COVERED * len(ranked)))])
-        return self._known
 
 
 class Meter:
@@ -124,7 +83,7 @@ class Meter:
         """Tokens of the template that the provider puts before every prompt (a managed prompt's)."""
         self._last: tuple[object, float] = (None, 0.0)
         self._rates: dict[str, Rates | None] = {}
-        self._sizes: deque[int] = deque(maxlen=_MISSES)
+        self._sizes: deque[int] = deque(maxlen=NEWEST)
         self.missed = Misses()
         self.missed_out = Misses()
         self._due: list[tuple[Request, str, Tokens]] = []
@@ -193,7 +152,7 @@ class Meter:
         if self._due:
             self.catch_up()
         limit = request.parameters.max_tokens or (self.card.max_output if self.card is not None else None) or _LONGEST
-        if len(self._sizes) < _ENOUGH:
+        if len(self._sizes) < ENOUGH:
             return limit
         ranked = sorted(self._sizes)
         return min(limit, ranked[min(len(ranked) - 1, int(_USUAL * len(ranked)))])
@@ -206,7 +165,7 @@ class Meter:
             for block in message.content:
                 if type(block) is Text:
                     size += len(block.text)
-        if self._sure or (size > _COSTLY and self.prompts.learned > _LOOKS):
+        if self._sure or (size > _COSTLY and self.prompts.learned > LOOKS):
             self._turn += 1
             if self._turn % (_EVERY * max(1, size // _COSTLY)):  # long ones cost more, and teach no more
                 return

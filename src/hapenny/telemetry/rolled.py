@@ -243,13 +243,13 @@ class Rolled:
         whole = [(name, sum(row.sums[_ACTUAL] for rows in spots.values() for row in rows), spots)
                  for name, spots in found.items()]  # fmt: skip
         whole.sort(key=lambda each: -each[1])
-        groups = [_grouped(name, spots, span) for name, _, spots in whole[:most]]
+        groups = [_grouped(name, spots, span, self.last or 0.0) for name, _, spots in whole[:most]]
         if len(whole) > most:
             rest: dict[int, list[_Row]] = {}
             for _, _, spots in whole[most:]:
                 for at, rows in spots.items():
                     rest.setdefault(at, []).extend(rows)
-            groups.append(_grouped(f"{len(whole) - most:,} others", rest, span, others=True))
+            groups.append(_grouped(f"{len(whole) - most:,} others", rest, span, self.last or 0.0, others=True))
         return groups
 
     def savings(self, scope: Scope) -> list[Saving]:
@@ -373,7 +373,7 @@ def _total(rows: Sequence[_Row], brief: bool = False) -> Totals:
     return totals
 
 
-def _grouped(name: str, spots: dict[int, list[_Row]], span: Span, others: bool = False) -> Grouped:
+def _grouped(name: str, spots: dict[int, list[_Row]], span: Span, last: float, others: bool = False) -> Grouped:
     totals = _total([row for rows in spots.values() for row in rows], brief=True)
     width = span.table.span
     steps = max(1, (span.until - span.since) // width)
@@ -381,4 +381,5 @@ def _grouped(name: str, spots: dict[int, list[_Row]], span: Span, others: bool =
     course = [0] * -(-(span.until - span.since) // bucket)
     for at, rows in spots.items():
         course[(at - span.since) // bucket] += sum(int(row.sums[_ACTUAL]) for row in rows)
-    return Grouped(name=name, totals=totals, course=course, others=others)
+    begun = len(course) > 3 and last < span.since + (len(course) - 0.1) * bucket
+    return Grouped(name=name, totals=totals, course=course, others=others, begun=begun)

@@ -62,6 +62,8 @@ class Grouped(Struct, kw_only=True):
     course: list[int]
     others: bool = False
     """Whether it stands for many that are not shown."""
+    begun: bool = False
+    """Whether the last part of the course has only begun: drawn, it would look like a fall."""
 
 
 class Saving(Struct, kw_only=True):

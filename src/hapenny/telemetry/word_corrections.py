@@ -30,10 +30,27 @@ MAX_TEXTS = 64
 """Requests of more segments are left to the estimator alone."""
 
 _LETTERS = frozenset([*range(65, 91), *range(97, 123), *range(128, 256)])
-_dice = np.random.default_rng(20261120).integers(2, 256, (2, 256))
+DICE = (
+    bytes.fromhex(
+        "bfbd77286bd51597c0a7776a27ec8667560fb075f25f3269c0dcc237c6c1292e51def5ceecb46703d2ca43f430aa19e26da913bd93dc36c2"
+        "383302e209c41f174d86cba33efa7b4978318b5ddbd9d2825f9420f128f12266532b1d1268111d93d2de70b527a56afda7e3a8c6906dc0ed"
+        "024c8494ea0781288566d6d636692ad7406a90428ba16f5c904876ecf4422654e5d3e311e7f19b78c145d1857ff47a6d073288aaab61ec9e"
+        "39065a080c805158ee1ec23d4b8d80b044caaf7f1edf940db757c5c2c476acd5f2707bb7bece9373b3850fc71db99a0641d55fed91c51c6c"
+        "8aebaebe41033a4867a0855f673367fff7979763b357395a2ecf87f11dbf6c10"
+    ),
+    bytes.fromhex(
+        "a90a32267564a8ed73053f0fa74bd37b3a67fc57e0b7d1e98e4368b2559a70895279e668a269426ea80c8164eb13d195effc3d29736261a1"
+        "c8c16607b0857b0cae60c636e5dacc8a803443a0ec9715a9b54606492961ed4c81d895b45039db1bda47b6a13da7179e272a61ed69cd1f12"
+        "bcef5d61e807ab319287a7de446ed41e4888fea5acb6043dc0c450e2791aef4661f012892e5fff154a2de26c86e9bb1305ae7a0ce17582d6"
+        "d3c85be064b80a4b08af94cd963925d09f5768c9ca2cedc49dbd39370294df19adf9f2af96c3b941f1c399b455d1a1f5d2046d27a8dc588e"
+        "f0506420726e99eec5612268b7cb2cfead29233f80eeaf791c5c5573fde11326"
+    ),
+)
+"""Drawn once, by NumPy's `default_rng(20261120).integers(2, 256, (2, 256))`, whose import is not worth it: what was
+learnt is kept by these."""
 # A word's hash is a sum over its letters, each times what follows it; what is no letter adds nothing.
-_LETTER = bytes(int(code) if byte in _LETTERS else 0 for byte, code in enumerate(_dice[0]))
-_NEXT = bytes(int(code) if byte in _LETTERS else 1 for byte, code in enumerate(_dice[1]))
+_LETTER = bytes(code if byte in _LETTERS else 0 for byte, code in enumerate(DICE[0]))
+_NEXT = bytes(code if byte in _LETTERS else 1 for byte, code in enumerate(DICE[1]))
 _MIX = np.uint32(0x9E3779B1)
 _SHIFT = np.uint32(32 - BITS)
 _EMPTY: Bag = np.zeros(0, np.uint16)

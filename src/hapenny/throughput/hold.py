@@ -49,13 +49,16 @@ class Hold:
         self._until = -math.inf
         return True
 
-    def refused(self, started: float, retry_after: float | None = None) -> bool:
-        """A call made at `started` was refused for lack of quota; True if it was made after the last refusal."""
+    def refused(self, started: float, retry_after: float | None = None, most: float = math.inf) -> bool:
+        """A call made at `started` was refused for lack of quota; True if it was made after the last refusal.
+
+        `most`: seconds until the quota is full again, where that is known: the pool rests no longer.
+        """
         now, fresh = self._clock.now(), started >= self._struck_at
         if fresh:
             self.strikes += 1
             self._struck_at = now
-            pause = self._pause()
+            pause = min(most, self._pause())
             # Not `max`: the call that was refused now is the one that kept the others waiting.
             self._until = now + pause
         if retry_after is not None and retry_after > 0:

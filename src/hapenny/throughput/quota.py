@@ -135,6 +135,17 @@ class Quota:
         tokens = self.tokens
         return tokens.window_s if tokens is not None and tokens.kind == "fixed" else 0.0
 
+    def covered(self, units: float, held: float) -> float:
+        """Which share of the calls under way has to end for `units` to be reserved, `held` units being set aside for
+        them: most use less than they reserve. Infinite where their ends do not suffice; by what was left when the
+        counters were last asked."""
+        tokens = self.tokens
+        short = units / max(self._ratio, 0.01) - self._level * tokens.amount if tokens is not None else 0.0
+        if short <= 0:
+            return 0.0
+        back = held * (1.0 - self._ratio)
+        return short / back if short < back else math.inf
+
     @property
     def between_s(self) -> float | None:
         """Seconds between two calls under the limits other than tokens a minute; None without such a limit."""
@@ -251,7 +262,9 @@ class Quota:
         self._refused_at = self._clock.now()
         # Where nothing is known of a quota, and nothing is to be learnt, one call's refusal says nothing to the others.
         mirrored = self.learner is not None or self.metered
-        fresh = self.hold.refused(started, retry_after) if mirrored else False
+        window = self.window_s if self.learner is None else 0.0
+        full_again = window - self._clock.wall() % window + 0.001 if window else math.inf
+        fresh = self.hold.refused(started, retry_after, full_again) if mirrored else False
         if self.learner is not None:
             self.learner.took(-reserved)
             self.learner.refused(started)

@@ -69,10 +69,19 @@ class Waits:
             if down > 0:
                 best = min(best, down + 0.5 if queue else down)
                 continue
-            best = min(
-                best, max(self._quota_wait(endpoint, head, jobs, units, job.cost), self._place_wait(endpoint, jobs))
-            )
+            wait = self._quota_wait(endpoint, head, jobs, units, job.cost)
+            if wait > 0:
+                wait = min(wait, self._settled_wait(endpoint, job, units))
+            best = min(best, max(wait, self._place_wait(endpoint, jobs)))
         return best
+
+    def _settled_wait(self, endpoint: Endpoint, job: Job, units: float) -> float:
+        """Seconds until calls under way have given back what they reserved too much, where that is enough for the job
+        and all before it: in a window of fixed length nothing else comes back before its end."""
+        quota = endpoint.quota
+        if quota is None or not quota.window_s or quota.between_s is not None or quota.held_s() > 0:
+            return math.inf
+        return quota.covered(units + job.cost, endpoint.held_units) * (self.ttft_s + self.tpot_s * job.predicted_output)
 
     def _quota_wait(self, endpoint: Endpoint, head: float, jobs: float, units: float, own: float) -> float:
         quota = endpoint.quota

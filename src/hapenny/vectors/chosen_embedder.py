@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hapenny.core.clock import Clock
 from hapenny.vectors.embedder import Embedder, Vectors
 from hapenny.vectors.hashed import HashedEmbedder
+from hapenny.vectors.recorded import RecordedEmbedder
 
 
 class ChosenEmbedder:
@@ -38,6 +42,10 @@ class ChosenEmbedder:
                 except (ModelMissing, ImportError):
                     pass  # `name` tells which one is in use
         return self._inner
+
+    def record(self, vectors: dict[str, NDArray[np.float32]]) -> None:
+        """From now on plays back the vectors of texts that are in `vectors`, and adds those of others."""
+        self._inner = RecordedEmbedder(self.inner, vectors)
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -100,6 +100,5 @@ def _open(width: int, height: int, label: str) -> str:
     )
 
 
-def _words(shares: Mapping[str, float] | Sequence[Any]) -> str:
-    pairs = shares.items() if isinstance(shares, Mapping) else shares
-    return ", ".join(f"{name} {share:.1%}" for name, share in pairs)
+def _words(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {share:.1%}" for name, share in shares.items())

@@ -122,7 +122,8 @@ def no_slower(draws: Sequence[Draw]) -> dict[str, Any]:
     """What the saving would be if no answer ended later than with everything off: one that did is counted as asked
     of the strong model, at that model's time and price (what the choice of tier saved on it, by the books, is lost).
     The price of speed, in hindsight."""
-    whole, paid, off, moved, count = [], 0, 0, 0, 0
+    whole: list[float] = []
+    paid = off = moved = count = 0
     for each in draws:
         paid += each.on.bill - sum(record.actual or 0 for record in each.on.records)
         off += each.off.bill

@@ -85,7 +85,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.metaKey || event.ctrlKey || event.altKey) return;
-    if (event.target.closest?.("input,textarea,select")) {
+    if (event.target.closest?.("input:not([type=checkbox]),textarea,select")) {
       if (event.key === "Escape") event.target.blur();
       return;
     }

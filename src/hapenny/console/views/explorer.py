@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from hapenny.pages.lines import Step, timeline
 from hapenny.telemetry import schema, searched
 from hapenny.telemetry.rows import Row
 
+_MOST = 1e10
 OUTCOMES = ("delivered", "failed", "refused", "left")
 
 
@@ -24,9 +26,13 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     for name in numbers:
         if text := more.get(name, "").strip().lstrip("$"):
             try:
-                numbers[name] = float(text)
+                value = float(text)
             except ValueError:
-                problem = f"{name}: {text[:30]!r} is no number"
+                value = math.nan
+            if abs(value) < _MOST:
+                numbers[name] = value
+            else:
+                problem = f"{name}: {text[:30]!r} is no number that makes sense here"
     order = more.get("order", "newest")
     dearer = numbers["dearer"]
     wanted = searched.Wanted(

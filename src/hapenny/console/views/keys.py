@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from hapenny.admission.registry import STORE_ERRORS
-from hapenny.console.desk import Desk, Viewer
+from hapenny.console.desk import Desk, Empty, Viewer
 from hapenny.console.live import Unreachable
 from hapenny.console.place import Place
 from hapenny.core.errors import Failure
+from hapenny.telemetry.rolled_figures import Grouped
 
 
 def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     """Stored keys and those of the configuration, spent money beside each; budgets of the running gateway."""
     from hapenny.admission.keys import key_id
 
-    rolled = desk.rolled()
-    with rolled.look():
-        groups = {group.name: group for group in rolled.groups(place.scope, "key", 200)}
+    groups: dict[str, Grouped] = {}
+    with contextlib.suppress(Empty):  # keys are there before the first request is
+        rolled = desk.rolled()
+        with rolled.look():
+            groups = {group.name: group for group in rolled.groups(place.scope, "key", 200)}
     rows: list[dict[str, Any]] = [
         {
             "id": key_id(key.key), "tenant": key.tenant, "name": "(configuration)", "scopes": list(key.scopes),
@@ -41,6 +45,13 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         except Unreachable as error:
             why = str(error)
     return {"rows": rows, "budgets": budgets, "log": log, "why": why, "problem": problem}
+
+
+def place_of(desk: Desk) -> str:
+    """Where keys are kept, without what opens it."""
+    store = desk.config.admission_store()
+    scheme, found, rest = store.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if found else store
 
 
 def _stored(desk: Desk) -> tuple[list[dict[str, Any]], str]:
@@ -67,4 +78,7 @@ def _stored(desk: Desk) -> tuple[list[dict[str, Any]], str]:
     try:
         return asyncio.run(read()), ""
     except (*STORE_ERRORS, Failure) as error:
-        return [], f"Stored keys cannot be read: {type(error).__name__}."
+        return [], (
+            f"Stored keys cannot be read ({type(error).__name__}). Fix: is {place_of(desk)} up, and may the console"
+            " reach it?"
+        )

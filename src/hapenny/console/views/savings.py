@@ -94,6 +94,8 @@ def described(saving: Saving, spans: dict[int, Totals], spent: list[Spent]) -> S
     quality, state = judged(saving.name, spent)
     step = max(1, -(-len(at) // 30))
     course = [int(above[place : place + step].sum()) for place in range(0, len(at), step)]
+    if len(course) > 3:
+        course.pop()  # the last part has mostly only begun: it would look like a fall
     return Shown(
         name=saving.name, words=words(saving.name), requests=saving.requests, saved=saving.saved, own=saving.own,
         share=share, low=share - _Z * spread, high=share + _Z * spread, quality=quality, state=state, course=course,

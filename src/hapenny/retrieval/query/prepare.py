@@ -16,7 +16,7 @@ import msgspec
 from hapenny.retrieval.analysis import spoken
 from hapenny.retrieval.query.decompose import decompose
 from hapenny.retrieval.query.irrelevant import Knows, relevant
-from hapenny.retrieval.query.references import standalone
+from hapenny.retrieval.query.references import social, standalone
 from hapenny.retrieval.query.register import Lexicon
 from hapenny.retrieval.query.word_lists import word_lists
 
@@ -26,7 +26,8 @@ _SPACE = re.compile(r"\s+")
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A prepared query. `parts` are searched side by side and include `text` first; `steps` say what was changed."""
+    """A prepared query. `parts` are searched side by side and include `text` first; `steps` say what was changed.
+    `unsure`: a model may know better: what it refers to, or what the collection calls it."""
 
     text: str
     parts: tuple[str, ...]
@@ -69,7 +70,9 @@ def prepare(
     if len(parts) > 1:
         steps.append("decomposed")
     searched = [styled, *(part for part in parts if part != styled)]
-    return Query(text=styled, parts=tuple(searched), steps=tuple(steps), unsure=resolved.unsure)
+    # A question without a word of the collection may say the same in other words: no list of rules has them all.
+    strange = knows is not None and not social(text) and not knows(styled)
+    return Query(text=styled, parts=tuple(searched), steps=tuple(steps), unsure=resolved.unsure or strange)
 
 
 def normalise(text: str) -> str:

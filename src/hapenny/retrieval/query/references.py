@@ -82,6 +82,11 @@ def standalone(query: str, history: Sequence[str], answer: str = "") -> Standalo
     return _resolve(query.strip(), state)
 
 
+def social(text: str) -> bool:
+    """Whether a text is greetings and thanks alone."""
+    return _SOCIAL.match(text[:_LONGEST_TURN]) is not None
+
+
 def _other(query: str, history: Sequence[str]) -> _Rules | None:
     """The rules of the conversation's language, None for those of this file."""
     for text in (query, *reversed(history[-_TURNS:])):

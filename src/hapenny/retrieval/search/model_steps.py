@@ -13,8 +13,9 @@ from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.retrieval.search.collection import Rerank, Rewrite
 
 _REWRITE = (
-    "Rewrite the last question so that it can be understood without the conversation, in its own language. "
-    "Answer with the question alone.\n\nConversation:\n{history}\n\nLast question: {question}"
+    "Rewrite the last question so that it can be understood without the conversation, in its own language. Beside a "
+    "word of everyday speech put the word that documents use for the same thing. Answer with the question alone."
+    "\n\nConversation:\n{history}\n\nLast question: {question}"
 )
 _TURNS = 6
 _LONGEST_ANSWER = 600

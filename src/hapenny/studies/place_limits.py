@@ -1,0 +1,56 @@
+"""Quotas of places: as stated by hand, as configured, as the account's file has them, as the gateway keeps to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hapenny.capacity.utilisation import Limits
+from hapenny.catalog import resolve
+from hapenny.config import Config
+from hapenny.throughput.imported import of_file
+from hapenny.throughput.options import NOTHING_SAID, THROUGHPUT_STAGE
+
+
+def burndown(model: str) -> float:
+    """What an answer's token of a model counts against its quota."""
+    card = resolve(model)
+    return float(card.burndown) if card is not None else 1.0
+
+
+def place_limits(
+    config: Config | None, stated: Mapping[str, Limits], live: Sequence[Mapping[str, Any]]
+) -> Callable[[str, str, str], Limits]:
+    """The quota of a model, region and service tier.
+
+    Args:
+        config: of the deployment; None: not known.
+        stated: by model, which goes before everything else.
+        live: places of the running gateway, as `GET /v1/throughput` tells them under `utilisation`.
+
+    Raises:
+        ValueError: the account's file cannot be read.
+        OSError: likewise.
+    """
+    options = config.stages[THROUGHPUT_STAGE] if config is not None else None
+    imported = of_file(options.quotas.file) if options is not None and options.quotas.file else {}
+
+    def of(model: str, region: str, tier: str) -> Limits:
+        if model in stated:
+            return stated[model]
+        if options is not None:
+            known = options.models.get(model, NOTHING_SAID)
+            spec = next(
+                (each.quota for each in known.endpoints if each.quota is not None and each.region == region),
+                known.quota,
+            )
+            if spec == NOTHING_SAID.quota and tier in ("standard", "priority"):
+                spec = imported.get((region, model)) or imported.get(("", model)) or spec
+            if spec.tokens_per_minute or spec.requests_per_minute:
+                return Limits(
+                    tokens=spec.tokens_per_minute, requests=spec.requests_per_minute, burndown=spec.output_burndown
+                )
+        kept = [each["limit"] for each in live if (each["model"], each["service_tier"]) == (model, tier)]
+        return Limits(tokens=float(kept[0])) if len(kept) == 1 and kept[0] else Limits()
+
+    return of
