@@ -3,7 +3,9 @@
 Each technique alone, live: simulated provider, gateway and application are processes that speak over sockets; all other
 stages are off, options are those that are shipped. The same messages run with the technique off and on. `saved` is of
 the provider's own bill for the measured messages, audits and judges included; quality is graded by the workload's
-truth, the interval is over distinct questions.
+truth, the interval is over distinct questions. `ttft_ratio` is of the medians; `write_read` are the provider's tokens
+written to its prompt cache for each one read from it. The prompt cache is tried on models that have one, and once
+behind Bedrock's prompt router (`ROUTER`). `--unproven` lets what is closed until evidence act at once.
 """
 
 from __future__ import annotations
@@ -45,10 +47,16 @@ TECHNIQUES: dict[str, tuple[str, ...]] = {
     "brevity": ("passages", "mix"),
     "answer_size": ("passages", "mix"),
     "parameters": ("mix",),
-    "prefix": ("handbook", "long_chat", "mix"),
+    "prose": ("wordy", "handbook", "mix"),
+    "prefix": ("document_qa", "code_assistant", "agentic_search", "long_chat", "handbook", "passages", "mix"),
     "throughput": ("scarce", "mix"),
 }
 """Technique -> the workloads it is for, and the mix."""
+CARDS = {"prefix": "current-2026"}
+"""Where the card's own models could not show a technique: Claude 3 has no prompt cache."""
+ROUTER = "arn:aws:bedrock:us-east-1:000000000000:default-prompt-router/anthropic.claude:1"
+BEHIND_ROUTER = {"prefix": ("document_qa", "passages")}
+"""Technique -> workloads that are also asked of Bedrock's prompt router, under `WORKLOAD@router`."""
 ROUTED = ("tiers", "cascade")
 """Techniques that choose the model: they are asked for `auto`, whose baseline is the strong model."""
 ALSO = {"cascade": "cascade: {intents: ['*']}"}
@@ -60,7 +68,7 @@ backends:
   bedrock: {{kind: bedrock, region: us-east-1, base_url: "{provider}", api_key: simulated}}
 tiers: {tiers}
 routes:
-  default: {{baseline: strong, preset: safe, holdout: 0, stages: {stages}}}
+  default: {{baseline: strong, preset: safe, holdout: 0, stages: {stages}, unproven: {unproven}}}
 stages: {{{also}}}
 ledger: {{path: "{ledger}", flush_s: 0.25}}
 """
@@ -75,6 +83,9 @@ class Run(msgspec.Struct):
     """Share of requests (a tool's result is one more) that it acted on."""
     estimate_error_share: float
     identity_violations: int
+    written: int
+    read: int
+    """Tokens written to the provider's prompt cache, and read from it."""
 
 
 def launch(command: list[str]) -> tuple[subprocess.Popen[str], str]:
@@ -96,7 +107,16 @@ def bill(url: str) -> int:
         return int(json.load(answer)["nano"])
 
 
-def run(workload: Workload, technique: str, card: str, rate: float, model: str) -> Run:
+def cached(url: str, since: float) -> tuple[int, int]:
+    """Tokens written to the provider's prompt cache and read from it, as its own record of calls has them."""
+    with urllib.request.urlopen(f"{url}/simulate/calls") as answer:
+        calls = [call for call in json.load(answer)["calls"] if call["at"] >= since]
+    return sum(call["cache_write"] + call["cache_write_1h"] for call in calls), sum(
+        call["cache_read"] for call in calls
+    )
+
+
+def run(workload: Workload, technique: str, card: str, rate: float, model: str, unproven: str = "closed") -> Run:
     """One run with a technique on ("": none), `rate` messages a second."""
     lineup = LINEUPS[card]
     tiers = lineup.tiers()
@@ -111,7 +131,7 @@ def run(workload: Workload, technique: str, card: str, rate: float, model: str) 
             config.write_text(
                 CONFIG.format(
                     provider=provider_url, tiers=json.dumps(tiers), stages=json.dumps(modes),
-                    also=ALSO.get(technique, ""), ledger=ledger,
+                    also=ALSO.get(technique, ""), ledger=ledger, unproven=unproven,
                 )
             )  # fmt: skip
             gateway, url = launch(["serve", "-c", str(config)])
@@ -130,6 +150,7 @@ def run(workload: Workload, technique: str, card: str, rate: float, model: str) 
                 gateway.send_signal(signal.SIGTERM)
                 gateway.wait(60)
             nano = bill(provider_url) - before
+            written, read = cached(provider_url, since)
         finally:
             provider.terminate()
             provider.wait(30)
@@ -137,13 +158,18 @@ def run(workload: Workload, technique: str, card: str, rate: float, model: str) 
         return Run(
             seen, nano,
             next((each.requests for each in books.techniques if each.name == technique), 0) / books.exchange_rows,
-            books.estimate_error_share, books.identity_violations,
+            books.estimate_error_share, books.identity_violations, written, read,
         )  # fmt: skip
 
 
 def p95(seen: list[Seen]) -> float:
     whole = sorted(each.whole for each in seen if each.whole is not None)
     return whole[min(len(whole) - 1, int(len(whole) * 0.95))] if whole else float("inf")
+
+
+def median(seen: list[Seen]) -> float:
+    first = sorted(each.first for each in seen if each.first is not None)
+    return first[len(first) // 2] if first else float("inf")
 
 
 def report(workload: Workload, off: Run, on: Run) -> dict[str, Any]:
@@ -161,6 +187,8 @@ def report(workload: Workload, off: Run, on: Run) -> dict[str, Any]:
         "quality_diff_ci95": [round(quality.low, 4), round(quality.high, 4)],
         "quality": {"on": round(quality.ours, 4), "off": round(quality.baseline, 4), "distinct": quality.distinct},
         "p95_ratio": round(p95(on.seen) / p95(off.seen), 3),
+        "ttft_ratio": round(median(on.seen) / median(off.seen), 3),
+        "write_read": round(on.written / on.read, 4) if on.read else None,
         "touched": round(on.touched, 4),
         "estimate_error_share": round(on.estimate_error_share, 5),
         "errors": {"on": sum(bool(each.error) for each in on.seen), "off": sum(bool(each.error) for each in off.seen)},
@@ -175,26 +203,35 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=400, help="that are measured")
     parser.add_argument("--learn", type=int, default=400, help="that are sent before")
     parser.add_argument("--rate", type=float, default=20.0, help="messages a second")
-    parser.add_argument("--card", default="manga-2024", choices=sorted(LINEUPS))
+    parser.add_argument("--card", choices=sorted(LINEUPS), help="of all; else manga-2024, or as `CARDS` has it")
+    parser.add_argument("--unproven", action="store_true", help="what is closed until evidence acts at once")
     parser.add_argument("--mix", help="a mix file; without one the reference application's")
     parser.add_argument("--seed", type=int, default=7)
     arguments = parse(parser)
     count, learn = (80, 40) if arguments.quick else (arguments.messages, arguments.learn)
-    plan: dict[str, list[str]] = {}
+    plan: dict[tuple[str, str, str], list[str]] = {}
     for technique, names in TECHNIQUES.items():
+        if technique not in (arguments.only or TECHNIQUES):
+            continue
+        card = arguments.card or CARDS.get(technique, "manga-2024")
         for name in names:
-            if technique in (arguments.only or TECHNIQUES) and name in (arguments.workload or KINDS):
-                plan.setdefault(name, []).append(technique)
+            if name not in (arguments.workload or KINDS):
+                continue
+            plan.setdefault((name, card, ""), []).append(technique)
+            if name in BEHIND_ROUTER.get(technique, ()):
+                plan.setdefault((name, card, ROUTER), []).append(technique)
+    unproven = "open" if arguments.unproven else "closed"
     rows: dict[str, dict[str, Any]] = {}
-    strong = LINEUPS[arguments.card].baseline
-    for name, techniques in plan.items():
+    for (name, card, router), techniques in plan.items():
         workload = build(name, learn, count, arguments.seed, arguments.mix)
-        off = run(workload, "", arguments.card, arguments.rate, strong)
+        strong = router or LINEUPS[card].baseline
+        off = run(workload, "", card, arguments.rate, strong)
         for technique in techniques:
             model = "auto" if technique in ROUTED else strong
-            on = run(workload, technique, arguments.card, arguments.rate, model)
-            row = rows.setdefault(technique, {})[name] = report(workload, off, on)
-            print(f"{technique} on {name}: {json.dumps(row)}", file=sys.stderr, flush=True)
+            on = run(workload, technique, card, arguments.rate, model, unproven)
+            shown = f"{name}@router" if router else name
+            row = rows.setdefault(technique, {})[shown] = {**report(workload, off, on), "card": card}
+            print(f"{technique} on {shown}: {json.dumps(row)}", file=sys.stderr, flush=True)
     ordered = {technique: rows[technique] for technique in TECHNIQUES if technique in rows}
     print(json.dumps(ordered, indent=None if arguments.json else 2))
 

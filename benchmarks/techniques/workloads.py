@@ -85,6 +85,56 @@ def _long_chats(messages: Sequence[Message], shop: Shop) -> list[Message]:
     return made
 
 
+_EACH = 10
+"""Questions that are asked of one document, and turns of a search."""
+
+
+def _documents_asked(messages: Sequence[Message], shop: Shop) -> list[Message]:
+    """Document Q&A: each document, of some thousand tokens, is asked ten questions by people who do not know of one
+    another; the pages that answer them stand in it."""
+    made: list[Message] = []
+    for start in range(0, len(messages), _EACH):
+        group = messages[start : start + _EACH]
+        spoken = dict.fromkeys(message.language for message in group)
+        pages = "\n\n".join(shop.page(topic, each) for each in spoken for topic in POLICY[:3])
+        body = f"Answer from this document.\n<document>\n{pages}\n{shop.system(2_500)}\n</document>"
+        system = f"{group[0].system}\n{body}"
+        made += [replace(message, system=system, documents=(), earlier=()) for message in group]
+    return made
+
+
+def _one_assistant(messages: Sequence[Message], shop: Shop) -> list[Message]:
+    """A code assistant: long rules, the files of a project in front, and conversations of twelve turns."""
+    files = "\n".join(
+        f"# shelf_{volume.number}.py\ndef price_{volume.sku.replace('-', '_').lower()}():\n    return {volume.pages}"
+        for volume in shop.catalogue.volumes[:120]
+    )
+    system = f"{shop.system(1_500)}\nThe project:\n```python\n{files}\n```"
+    return _talks([replace(message, system=system) for message in messages], 12)
+
+
+def _searches(messages: Sequence[Message], shop: Shop) -> list[Message]:
+    """Agentic search: many tools, each question a call and its result, ten questions in a row."""
+    return _talks([replace(message, tools=1_200) for message in messages], _EACH)
+
+
+def _talks(messages: Sequence[Message], turns: int) -> list[Message]:
+    """The messages as conversations of so many turns."""
+    made: list[Message] = []
+    for place, message in enumerate(messages):
+        name, before = f"talk-{place // turns}", messages[place - place % turns : place]
+        made.append(replace(message, session=name, user=name, earlier=tuple(each.number for each in before)))
+    return made
+
+
+def _wordy(messages: Sequence[Message], shop: Shop) -> list[Message]:
+    """Instructions that grew over years: rules said again in other places, examples that repeat an answer."""
+    rules = [line for line in shop.system(900).splitlines() if line.strip()]
+    again = [f"Please note that {line.lstrip('- ')[0].lower()}{line.lstrip('- ')[1:]}" for line in rules[1:12]]
+    system = "\n".join((*rules, "=" * 40, *again, "", *rules[1:6], shop.system(2_500)))
+    return [replace(message, system=system) for message in messages]
+
+
 class Kind(Struct, frozen=True):
     """How a workload is made."""
 
@@ -102,6 +152,11 @@ KINDS: dict[str, Kind] = {
     "passages": Kind("passages before the question", lambda mix: _only(mix, *READ), _as_it_is),
     "handbook": Kind("one long handbook in every prompt", lambda mix: _only(mix, "returns", "shipping", "store"),
                      _one_handbook),
+    "document_qa": Kind("ten questions to each long document", lambda mix: _only(mix, *POLICY[:3]), _documents_asked),
+    "code_assistant": Kind("a project's files in front of twelve turns",
+                           lambda mix: _only(mix, "export", "translation"), _one_assistant),
+    "agentic_search": Kind("many tools, ten look-ups in a row", lambda mix: _only(mix, *LOOKED_UP), _searches),
+    "wordy": Kind("instructions that say much twice", lambda mix: _only(mix, *READ), _wordy),
     "agent": Kind("orders and stock, looked up by tools", lambda mix: _only(mix, *LOOKED_UP), _as_it_is),
     "scarce": Kind("the mix at a quota of seven tenths", lambda mix: mix, _as_it_is, quota=0.7),
     "long_chat": Kind("conversations of forty turns", lambda mix: _only(mix, *READ, "returns", "store"), _long_chats),
@@ -114,7 +169,7 @@ def build(name: str, learn: int, measured: int, seed: int = 7, mix: str | None =
     population = Population(kind.mix(mixes.load(mix)), seed=seed)
     both = population.messages(learn + measured, _DAYS)
     first, second = both[:learn], both[learn:]
-    if name != "long_chat":
+    if name not in ("long_chat", "code_assistant", "agentic_search"):
         kept = {message.session for message in second}
         first = [message for message in apart(first, second) if message.session not in kept]
     shop = population.shop

@@ -46,3 +46,21 @@ def test_it_goes_on_from_where_it_was_left():
         for _ in range(3):
             each.take(True, USUAL, settling=False)
     assert again.raised and again.sums == suspicion.sums
+
+
+def watched(rate, seed, most=700):
+    """What comes of answers of a rate, suspicions settled and cleared in between."""
+    suspicion, draw, suspended = Suspicion(), random.Random(seed), False
+    for _ in range(most):
+        suspicion.take(draw.random() < rate, USUAL, settling=suspended)
+        if suspicion.lasting or (suspended and suspicion.proven):
+            return "refuted"
+        if suspicion.raised if not suspended else suspicion.cleared:
+            suspended = not suspended
+            suspicion.reset()
+    return "held"
+
+
+def test_a_small_change_is_proven_in_the_long_run_though_single_suspicions_are_cleared():
+    assert sum(watched(2 * USUAL, seed) == "refuted" for seed in range(100)) >= 85
+    assert sum(watched(0.7 * USUAL, seed) == "refuted" for seed in range(100)) <= 3

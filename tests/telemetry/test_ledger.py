@@ -460,3 +460,35 @@ def test_a_writer_keeps_up_with_a_loop_that_never_rests(path):
 
     asyncio.run(main())
     assert len(ids(path)) == 15_000
+
+
+def test_a_writer_that_fails_of_anything_is_soon_back_and_keeps_the_sums(path):
+    """Its task is not begun again after a minute: until then a busy gateway's queue is full."""
+    made = rows(10)
+
+    async def main():
+        clock = virtual_clock()
+        ledger = Ledger(LedgerOptions(path=path, queue=4), clock)
+        await ledger.start()
+        insert, tries = ledger.file.insert, []
+
+        def broken(*args, **more):
+            tries.append(args)
+            if len(tries) < 9:
+                raise ArithmeticError
+            return insert(*args, **more)
+
+        ledger.file.insert = broken
+        for row in made:
+            ledger.write(row)
+        await clock.sleep(20)
+        assert (len(tries), ledger.waiting, ledger.overflowed) == (9, 0, 6)
+        assert ledger.guard.failing
+        await ledger.aclose()
+
+    run_virtual(main())
+    with sqlite3.connect(path) as reader:
+        written = reader.execute("SELECT sum(baseline) FROM requests").fetchone()[0]
+        folded = reader.execute("SELECT sum(baseline), sum(rows) FROM entries").fetchone()
+    assert written + folded[0] == sum(row.baseline for row in made)
+    assert folded[1] == 6

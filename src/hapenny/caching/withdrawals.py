@@ -79,9 +79,9 @@ class Withdrawals:
                         return True
         for at, withdrawal in self._others:
             if kept <= at and withdrawal.keep not in entry.tags:
-                # Its age is what it was when the withdrawal was told.
+                # Its age is what it was when the withdrawal was told, in whole milliseconds of the space.
                 older = withdrawal.older_than
-                if (older is None or at - kept > older) and _selected(withdrawal, entry):
+                if (older is None or at - kept >= older) and _selected(withdrawal, entry):
                     return True
         return False
 

@@ -23,6 +23,7 @@ from hapenny.throughput.options import THROUGHPUT_STAGE
 from hapenny.tokens.options import (
     ANSWER_SIZE_STAGE,
     BREVITY_STAGE,
+    PROSE_STAGE,
     PRUNE_STAGE,
     STRUCTURE_STAGE,
     TEMPLATES_STAGE,
@@ -44,6 +45,7 @@ STAGES: tuple[StageSpec[Any], ...] = (
     TIERS_STAGE,
     CASCADE_STAGE,
     STRUCTURE_STAGE,
+    PROSE_STAGE,
     WINDOW_STAGE,
     PRUNE_STAGE,
     BREVITY_STAGE,

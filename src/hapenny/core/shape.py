@@ -32,6 +32,9 @@ BACKED: Final = 256
 LISTED: Final = 512
 """One of its texts is long, and has lines or labels: retrieved context without tags may be in it."""
 
+INSTRUCTED: Final = 1024
+"""Its instructions are long."""
+
 LONG_CHARACTERS: Final = 400
 """From which on a text counts as long."""
 BRIEF_CHARACTERS: Final = 2_000
@@ -55,8 +58,10 @@ def shape_of(request: Request, asked: Asked | None = None) -> int:
         traits |= TALK
     for block in request.system:
         if type(block) is Text:
-            if len(block.text) >= LONG_CHARACTERS and _listed(block.text):
-                traits |= LISTED
+            if len(block.text) >= LONG_CHARACTERS:
+                traits |= INSTRUCTED
+                if _listed(block.text):
+                    traits |= LISTED
         else:
             traits |= RICH
     for message in messages:

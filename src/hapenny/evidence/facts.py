@@ -76,7 +76,7 @@ def compared(first: Said, second: Said) -> Facts:
     if not numbers or numbers != set(_NUMBER.findall(other)):
         return "open"
     alike = _names(one) <= _names(other, everywhere=True) and _names(other) <= _names(one, everywhere=True)
-    return "same" if alike and _negated(one) == _negated(other) else "open"
+    return "same" if alike and negations(one) == negations(other) else "open"
 
 
 def _levelled(arguments: str) -> Any:
@@ -112,6 +112,7 @@ def _begins(text: str, at: int) -> bool:
     return not before or before[-1] in ".!?:;\n"
 
 
-def _negated(text: str) -> int:
+def negations(text: str) -> int:
+    """How many words of a text deny."""
     words: Sequence[str] = _WORD.findall(text.casefold())
     return len(_EAST_NOT.findall(text)) + sum(word in _NEGATIONS or word.endswith(("n't", "n’t")) for word in words)

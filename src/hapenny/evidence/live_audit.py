@@ -23,9 +23,11 @@ from hapenny.core.stage import PREVIEWS, Decision
 from hapenny.evidence.audits import CHANGED as _CHANGED
 from hapenny.evidence.audits import AuditOptions, Auditor
 from hapenny.evidence.facts import Said
+from hapenny.evidence.grounding import grounded
 from hapenny.evidence.loss_budget import TIERS, LossBudgets, RouteBudget, cell
-from hapenny.evidence.pair_judge import PairJudge, PairVerdict
+from hapenny.evidence.pair_judge import PairJudge, PairVerdict, plain
 from hapenny.evidence.step_back import StepBack
+from hapenny.evidence.tier_options import checked, tier_of
 from hapenny.telemetry.rows import Row
 
 _log = get_logger("hapenny.audits")
@@ -71,7 +73,10 @@ class Routed(Protocol):
         """The weak model for a request that it did not serve; None where there is nothing to learn."""
 
     def served(self, exchange: Exchange) -> str:
-        """The tier that routing chose for a request; "" where it did not choose."""
+        """What routing chose for a request and its tier answered, an option or a tier; "" where it did not choose."""
+
+    def escalated(self, exchange: Exchange) -> str:
+        """The option whose answer was not carried by the request's evidence, so that the baseline answered; else ""."""
 
     def tier(self, name: str) -> Target | None:
         """The model of a tier."""
@@ -133,6 +138,10 @@ class LiveAudit:
         tiers = budget.openings.get(TIERS) if auto(exchange) else None
         where = cell(exchange)
         suspended = tiers is not None and tiers.state == "suspended"
+        option = self._router.escalated(exchange) if tiers is not None else ""
+        if option:
+            self._unserved(auditor, budget, exchange, row, option)
+            return
         watching, interest = bool(changed), 1.0
         if not changed and tiers is not None:
             interest = tiers.interest(where)
@@ -155,7 +164,7 @@ class LiveAudit:
         elif TIERS in budget.openings or any(name in budget.openings for name in _previews(exchange)):
             if exchange.route not in self._adaptive or self._draw(_CHANGED):
                 self._book(exchange, (), 0.0)
-            self._spawn(self._probe(auditor, budget, exchange))
+            self._spawn(self._probe(auditor, budget, exchange, float(row.baseline or 0)))
         else:
             probe = self._router.probe(exchange) if auto(exchange) else None
             if probe is not None:
@@ -177,9 +186,9 @@ class LiveAudit:
         reference, verdict = got
         self.audited += 1
         budget = self.budgets.routes[exchange.route]
-        where, tier = cell(exchange), self._router.served(exchange)
+        where, served = cell(exchange), self._router.served(exchange)
         for name in changed:
-            option = tier if name == TIERS else "on"
+            option = served if name == TIERS else "on"
             budget.paired(name, where, option, verdict.net, float(row.actual or 0), verdict.cost)
             if budget.watch(name, verdict.net) is not None:
                 self.budgets.tell(exchange.route, name)
@@ -187,20 +196,27 @@ class LiveAudit:
             self._router.paired(exchange.route, exchange.intent, row.scores.get(TIERS, 0.0), max(0.0, verdict.net))
         self._book(exchange, changed, verdict.net, routed=TIERS in changed)
         opening = budget.openings.get(TIERS)
-        if opening is not None and auto(exchange) and tier in opening.options:
-            cheaper = opening.options[: opening.options.index(tier)]
-            for option in opening.wanted(where, self._draw):
-                if option in cheaper:
-                    await self._try(auditor, budget, exchange, option, reference)
+        if opening is not None and auto(exchange) and served in opening.options:
+            cheaper = [tier_of(option) for option in opening.options[: opening.options.index(served)]]
+            for tier in dict.fromkeys(map(tier_of, opening.wanted(where, self._draw))):
+                if tier in cheaper and tier != tier_of(served):
+                    await self._try(auditor, budget, exchange, tier, reference, float(row.baseline or 0))
         self._look_at(exchange.route)
 
-    async def _probe(self, auditor: Auditor, budget: RouteBudget, exchange: Exchange) -> None:
+    def _unserved(self, auditor: Auditor, budget: RouteBudget, exchange: Exchange, row: Row, option: str) -> None:
+        """A request whose checked answer was not served: the baseline answered, so nothing was lost. Drawn as often as
+        those whose answer was served, it stands for its share among the pairs of the option, and needs no call."""
+        if auditor.wants(dear=True, held=budget.in_force):
+            budget.paired(TIERS, cell(exchange), option, 0.0, float(row.actual or 0))
+            self._look_at(exchange.route)
+
+    async def _probe(self, auditor: Auditor, budget: RouteBudget, exchange: Exchange, worth: float) -> None:
         """What would closed techniques have answered?"""
         reference = heard(exchange)
         opening = budget.openings.get(TIERS)
         if opening is not None and auto(exchange):
-            for option in opening.wanted(cell(exchange), self._draw):
-                await self._try(auditor, budget, exchange, option, reference)
+            for tier in dict.fromkeys(map(tier_of, opening.wanted(cell(exchange), self._draw))):
+                await self._try(auditor, budget, exchange, tier, reference, worth)
         for name, preview in _previews(exchange).items():
             closed = budget.openings.get(name)
             if closed is None or "on" not in closed.wanted(cell(exchange), self._draw):
@@ -214,28 +230,42 @@ class LiveAudit:
                 continue
             if verdict is not None:
                 budget.paired(name, cell(exchange), "on", verdict.net)
-                self._doubt(budget, exchange, name, "on", verdict)
+                self._doubt(budget, exchange, name, "on", verdict.net)
         self._look_at(exchange.route)
 
     async def _try(
-        self, auditor: Auditor, budget: RouteBudget, exchange: Exchange, option: str, reference: Said
+        self, auditor: Auditor, budget: RouteBudget, exchange: Exchange, tier: str, reference: Said, worth: float
     ) -> None:
-        """What would a cheaper tier have said, beside what everything-off says?"""
-        target = self._router.tier(option)
+        """What would a cheaper tier have said, beside what everything-off says? One answer tells of the tier, and of
+        the tier with its answers checked: not carried by the evidence, the baseline would have answered. `worth`:
+        nano-dollars with everything off."""
+        target = self._router.tier(tier)
         if target is None:
             return
-        costs: list[int] = []
-        verdict = await self._rival(auditor, exchange, plain(exchange), target, reference, TIERS, costs.append)
-        if verdict is not None:
-            self.probed += 1
-            budget.paired(TIERS, cell(exchange), option, verdict.net, costs[0], verdict.cost)
-            self._doubt(budget, exchange, TIERS, option, verdict)
+        heard_of: list[tuple[int, Said]] = []
 
-    def _doubt(self, budget: RouteBudget, exchange: Exchange, name: str, option: str, verdict: PairVerdict) -> None:
+        def take(cost: int, other: Said) -> None:
+            heard_of.append((cost, other))
+
+        asked = plain(exchange)
+        verdict = await self._rival(auditor, exchange, asked, target, reference, TIERS, take)
+        if verdict is None:
+            return
+        self.probed += 1
+        cost, other = heard_of[0]
+        budget.paired(TIERS, cell(exchange), tier, verdict.net, cost, verdict.cost)
+        self._doubt(budget, exchange, TIERS, tier, verdict.net)
+        if checked(tier) in budget.openings[TIERS].options:
+            served = grounded(other, asked, exchange.original.question)
+            net, whole = (verdict.net, float(cost)) if served else (0.0, cost + worth)
+            budget.paired(TIERS, cell(exchange), checked(tier), net, whole, verdict.cost)
+            self._doubt(budget, exchange, TIERS, checked(tier), net)
+
+    def _doubt(self, budget: RouteBudget, exchange: Exchange, name: str, option: str, net: float) -> None:
         """A probe in a cell and with the option in which a technique acts on other requests, or did until it was
         suspended, is evidence about it."""
         acts = budget.openings[name].would(cell(exchange)) == option
-        if acts and budget.watch(name, verdict.net) is not None:
+        if acts and budget.watch(name, net) is not None:
             self.budgets.tell(exchange.route, name)
 
     def _look_at(self, route: str) -> None:
@@ -285,9 +315,10 @@ class LiveAudit:
         target: Target,
         reference: Said,
         name: str,
-        paid: Callable[[int], None] = lambda nano: None,
+        heard_of: Callable[[int, Said], None] = lambda nano, other: None,
     ) -> PairVerdict | None:
-        """The verdict on what `target` answers, beside the reference; `paid` is told what the answer cost."""
+        """The verdict on what `target` answers, beside the reference; `heard_of` is told what the answer cost, and the
+        answer."""
         judge = self.judges[exchange.route]
         verdicts: list[PairVerdict] = []
 
@@ -296,8 +327,8 @@ class LiveAudit:
             return verdicts[0]
 
         async def asking() -> tuple[PairVerdict, int]:
-            _, cost = await self._ask(exchange, request, target, judged, probe=name)
-            paid(cost)
+            other, cost = await self._ask(exchange, request, target, judged, probe=name)
+            heard_of(cost, other)
             return verdicts[0], cost + verdicts[0].cost
 
         return await auditor.run(asking())
@@ -341,15 +372,6 @@ def changed_by(exchange: Exchange, techniques: Sequence[str]) -> tuple[str, ...]
     if not auto(exchange):
         acted.discard("tiers")  # the client named the tier
     return tuple(name for name in techniques if name in acted)
-
-
-def plain(exchange: Exchange) -> Request:
-    """The request as it would have been answered with every lossy technique off: what retrieval added stays."""
-    base = exchange.original
-    for step in exchange.steps:
-        if step.technique == "retrieval":
-            base = step.request
-    return msgspec.structs.replace(base, stream=False)
 
 
 def fit(exchange: Exchange, row: Row) -> bool:

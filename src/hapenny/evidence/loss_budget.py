@@ -26,9 +26,11 @@ from hapenny.telemetry.figures import Ahead
 
 _log = get_logger("hapenny.audits")
 
-WEIGHTS: Mapping[str, float] = {"tiers": 6, "semantic": 2, "cascade": 2, "prune": 2, "window": 1, "templates": 1}
+WEIGHTS: Mapping[str, float] = {
+    "tiers": 6, "semantic": 2, "cascade": 2, "prune": 2, "window": 1, "templates": 1, "prose": 1,
+}  # fmt: skip
 """Parts of a route's loss budget, before they are divided among those that are on."""
-EVIDENCED = ("tiers", "templates", "window", "prune")
+EVIDENCED = ("tiers", "templates", "window", "prune", "prose")
 """Techniques that are closed until evidence lets them act."""
 TIERS = "tiers"
 SAMPLED: Mapping[str, int] = {"prune": 8}

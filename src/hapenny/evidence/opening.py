@@ -218,6 +218,8 @@ class Opening:
             return None
         usual = min(0.3, limit / max(self.share * self.part, 0.02) + self._better())
         self._suspicion.take(net > 0, usual, settling=self.state == "suspended")
+        if self._suspicion.lasting:
+            return self.refute("audits refute the promise, little by little")
         if self.state == "open":
             if not self._suspicion.raised:
                 return None
@@ -237,7 +239,7 @@ class Opening:
         self.state, self.why = "refuted", why
         self.policy, self.part, self.bound, self._aim = {}, 0.0, 0.0, {}
         self._pairs.forget()
-        self._suspicion.reset()
+        self._suspicion = Suspicion()
         self._generation += 1
         self._due = self._begun = FIRST_LOOK * GROWTH**2
         return self.state

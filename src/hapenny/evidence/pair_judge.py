@@ -1,10 +1,11 @@
-"""The judge of sampled pairs: text, then facts, then a model asked in both orders, whose errors are estimated.
+"""The judge of sampled pairs: text, then facts, then the evidence in the request, then a model asked in both orders,
+whose errors are estimated.
 
 A verdict is a net loss: 1 where the candidate is worse than the reference, -1 where it is better, 0 where neither is.
 Models prefer places, so a verdict counts only if it stands when the places are swapped; what a judge errs at random
 then falls on both sides alike and cancels in the mean. What does not cancel is that errors hide differences: losses and
 gains look smaller than they are. `hidden` estimates by how much, from above, of how often verdicts change with the
-places; limits are lowered by it. A share of the pairs whose facts are equal is shown to the judge all the same.
+places; limits are lowered by it. A share of the pairs that need no judge is shown to it all the same.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from msgspec import Struct
 
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange
+from hapenny.core.messages import Request
 from hapenny.evidence.facts import Said, compared
+from hapenny.evidence.grounding import agree_on_evidence
 from hapenny.evidence.llm import Judged
 
 ModelJudge: TypeAlias = Callable[[Exchange, str, str, bool], Awaitable[tuple[Judged, int]]]
@@ -28,7 +31,7 @@ Distance: TypeAlias = Callable[[str, str], Awaitable[float]]
 """Loss in [0, 1] of two texts by words, numbers and vectors: where there is no model."""
 
 _CHECKED = 0.05
-"""Share of pairs with equal facts that the judge sees all the same."""
+"""Share of pairs told equal without the judge that it sees all the same."""
 _BOTH = 0.15
 """Share of pairs that are asked about in both orders whatever the first verdict: how often verdicts change tells how
 often the judge errs."""
@@ -48,13 +51,14 @@ class JudgeRecord(Struct, kw_only=True):
     """What is known of the judge."""
 
     by_facts: int = 0
+    """Pairs told equal by text, facts or evidence."""
     by_model: int = 0
     both: int = 0
     """Pairs that were drawn to be asked about in both orders."""
     swapped: int = 0
     """Of these, verdicts that changed with the places."""
     checked: int = 0
-    """Pairs with equal facts that the model was shown."""
+    """Of these, pairs that the model was shown all the same."""
     missed: int = 0
     """Of these, told apart in both orders."""
     cost: int = 0
@@ -94,7 +98,9 @@ class PairJudge:
     async def judge(self, audited: Exchange, candidate: Said, reference: Said) -> PairVerdict:
         """The verdict on a candidate."""
         record = self.record
-        same = compared(candidate, reference) == "same"
+        same = compared(candidate, reference) == "same" or (
+            self._model is not None and _carried(audited, candidate, reference)
+        )
         if same:
             record.by_facts += 1
             equal = candidate.shown().strip() == reference.shown().strip()
@@ -126,3 +132,17 @@ class PairJudge:
     def loads(self, data: bytes) -> None:
         """Goes on from a dump; `MsgspecError` on nonsense."""
         self.record = msgspec.msgpack.decode(data, type=JudgeRecord)
+
+
+def plain(exchange: Exchange) -> Request:
+    """The request as it would have been answered with every lossy technique off: what retrieval added stays."""
+    base = exchange.original
+    for step in exchange.steps:
+        if step.technique == "retrieval":
+            base = step.request
+    return msgspec.structs.replace(base, stream=False)
+
+
+def _carried(audited: Exchange, candidate: Said, reference: Said) -> bool:
+    """Whether the evidence in the audited request carries both answers, which give the same numbers."""
+    return agree_on_evidence(candidate, reference, plain(audited), audited.original.question)

@@ -17,6 +17,8 @@ CELLS = 64
 """Cells of a technique; further ones share the last."""
 _OTHER = "(other)"
 _PROPOSING = 5
+_PRIOR = 5.0
+"""Pairs' worth of the price on the whole that the price in one cell is mixed with."""
 _KEPT = 40_000.0
 """Pairs after which old ones begin to fade."""
 
@@ -91,6 +93,8 @@ class Pairs:
         self.options = tuple(options)
         self.cells = cells if cells is not None else {}
         self.questions = questions
+        self._certifying: dict[str, float] = {}
+        self._recount()
 
     def seen(self, cell: str, worth: float, *, question: bool) -> None:
         """A request; `worth`: nano-dollars with everything off."""
@@ -102,7 +106,11 @@ class Pairs:
     def add(self, cell: str, option: str, net: float, cost: float, judging: float) -> None:
         """A pair: its net loss, what the option's answer cost and what judging it cost, nano-dollars."""
         tried = self.cell(cell).options.setdefault(option, Tried())
-        (tried.proposing if int(tried.seen) % _PROPOSING == 0 else tried.certifying).add(net)
+        if int(tried.seen) % _PROPOSING == 0:
+            tried.proposing.add(net)
+        else:
+            tried.certifying.add(net)
+            self._certifying[option] = self._certifying.get(option, 0.0) + 1
         tried.seen += 1
         tried.cost += cost
         tried.judging += judging
@@ -145,6 +153,14 @@ class Pairs:
                 theirs += tried.seen * cell.worth / cell.asked
         return mine / theirs if theirs else 1.0
 
+    def ratio_in(self, cell: str, option: str, usual: float) -> float:
+        """The same in one cell; `usual`: on the whole, which counts as much as a few pairs."""
+        known = self.cells[cell]
+        tried, mean = known.options.get(option), known.worth / max(1.0, known.asked)
+        if tried is None or mean <= 0:
+            return usual
+        return (tried.cost + _PRIOR * usual * mean) / ((tried.seen + _PRIOR) * mean)
+
     def weight(self, cell: str) -> float:
         """Requests of a cell for each question of the route."""
         return self.cells[cell].asked / max(1.0, self.questions)
@@ -173,7 +189,11 @@ class Pairs:
     @property
     def certifying(self) -> float:
         """Certifying pairs of the option that has most."""
-        return max((sum(each.certifying.n for each in self.tried(option)) for option in self.options), default=0.0)
+        return max(self._certifying.values(), default=0.0)
+
+    def _recount(self) -> None:
+        """Counts the certifying pairs anew: it is asked after each pair, so that they are kept by option."""
+        self._certifying = {option: sum(each.certifying.n for each in self.tried(option)) for option in self.options}
 
     @property
     def count(self) -> float:
@@ -184,6 +204,7 @@ class Pairs:
         """Drops all pairs; the traffic stays."""
         for cell in self.cells.values():
             cell.options.clear()
+        self._recount()
 
     def fade(self) -> bool:
         """Halves what is old, once there is much of it; whether it did."""
@@ -197,4 +218,5 @@ class Pairs:
                 tried.worse, tried.better, tried.seen = tried.worse / 2, tried.better / 2, tried.seen / 2
                 tried.cost, tried.judging = tried.cost / 2, tried.judging / 2
         self.questions /= 2
+        self._recount()
         return True

@@ -52,20 +52,30 @@ def best(pairs: Pairs, allowed: float, z: float) -> Borne:
     chosen = Borne({}, 0.0, 0.0)
     whole = max(1e-9, pairs.worth)
     ratios = {option: pairs.ratio(option) for option in pairs.options}
-    for policy in candidates(pairs, ratios):
+    prices = by_cell(pairs, ratios)
+    for policy in candidates(pairs, ratios, prices):
         bound = upper(pairs, policy, z)
         if math.isinf(bound):
             continue
         share = min(1.0, allowed / bound) if bound > 0 else 1.0
-        saved = share * sum(pairs.cells[name].worth * (1 - ratios[option]) for name, option in policy.items()) / whole
+        saved = (
+            share * sum(pairs.cells[name].worth * (1 - prices[name, option]) for name, option in policy.items()) / whole
+        )
         if saved > chosen.saved:
             chosen = Borne(policy, bound, saved)
     return chosen
 
 
-def candidates(pairs: Pairs, ratios: dict[str, float]) -> Iterator[Policy]:
-    """The policies that may be chosen."""
+def by_cell(pairs: Pairs, ratios: dict[str, float]) -> dict[tuple[str, str], float]:
+    """What each option costs in each cell for each dollar that everything-off would."""
+    return {(name, option): pairs.ratio_in(name, option, ratios[option]) for name in pairs.cells for option in ratios}
+
+
+def candidates(pairs: Pairs, ratios: dict[str, float], prices: dict[tuple[str, str], float]) -> Iterator[Policy]:
+    """The policies that may be chosen. Where an option costs no less than everything-off it is left out, whatever it
+    loses there."""
     cells, against = pairs.by_worth(), doubted(pairs)
+    against |= {key for key, price in prices.items() if price >= 1}
     options = sorted((option for option in pairs.options if ratios[option] < 1), key=lambda option: ratios[option])
     for option in options:
         policy: Policy = {}
@@ -154,10 +164,11 @@ def aim(pairs: Pairs, allowed: float, z: float) -> Policy:
     judging = {
         option: sum(each.judging for each in pairs.tried(option)) / sums.n for option, sums in known.items()
     }  # fmt: skip
+    prices = by_cell(pairs, ratios)
     means = _HORIZON * pairs.spent
     chosen: Policy = {}
     most = 0.0
-    for policy in candidates(pairs, ratios):
+    for policy in candidates(pairs, ratios, prices):
         asked = cost = saving = 0.0
         parts: dict[str, list[float]] = {}
         for name, option in policy.items():
@@ -169,7 +180,7 @@ def aim(pairs: Pairs, allowed: float, z: float) -> Policy:
             part[2] += cell.asked
             asked += cell.asked
             cost += cell.worth * ratios[option] + judging[option] * cell.asked
-            saving += cell.worth * (1 - ratios[option])
+            saving += cell.worth * (1 - prices[name, option])
         more = means / max(cost, 1e-9)  # further pairs for each request
         mean = variance = third = 0.0
         for option, (weight, seen, requests) in parts.items():

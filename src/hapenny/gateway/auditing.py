@@ -17,10 +17,12 @@ from hapenny.evidence.live_audit import LiveAudit
 from hapenny.evidence.loss_budget import EVIDENCED, TIERS, LossBudgets, RouteBudget
 from hapenny.evidence.opening import Standing
 from hapenny.evidence.pair_judge import PairJudge
+from hapenny.evidence.tier_options import checked
 from hapenny.gateway.background_calls import BackgroundCalls
 from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Shared
 from hapenny.gateway.state_snapshot import settings
+from hapenny.responsive.options import LATENCY_STAGE
 from hapenny.routing.audit_view import AuditedRouter
 from hapenny.routing.budget import Rates
 from hapenny.routing.names import TIERS as TIER_NAMES
@@ -77,7 +79,9 @@ def loss_budgets(
         options = {each: ["on"] for each in EVIDENCED if each != TIERS}
         # A trained router brings certificates of its own, and thresholds are the operator's word.
         if tiers.trained is None and not tiers.by_score:
-            options[TIERS] = cheaper(name, resolver, rates)
+            below = cheaper(name, resolver, rates)
+            held = tiers.check and route.mode(LATENCY_STAGE) == "off"
+            options[TIERS] = [each for tier in below for each in ((tier, checked(tier)) if held else (tier,))]
         budgets[name] = RouteBudget(
             max(1e-4, route.max_quality_loss),
             on,

@@ -38,11 +38,13 @@ from hapenny.tokens.brevity_stage import BrevityStage
 from hapenny.tokens.options import (
     ANSWER_SIZE_STAGE,
     BREVITY_STAGE,
+    PROSE_STAGE,
     PRUNE_STAGE,
     STRUCTURE_STAGE,
     TEMPLATES_STAGE,
     WINDOW_STAGE,
 )
+from hapenny.tokens.prose_stage import ProseStage
 from hapenny.tokens.prune_stage import PruneStage
 from hapenny.tokens.structure_stage import StructureStage
 from hapenny.tokens.summary import Summariser
@@ -245,6 +247,10 @@ def _structure(here: RouteParts) -> Stage:
     return StructureStage(here.shared.prices, here.options[STRUCTURE_STAGE], here.options[WINDOW_STAGE])
 
 
+def _prose(here: RouteParts) -> Stage:
+    return ProseStage(here.shared.prices, here.options[PROSE_STAGE])
+
+
 def _window(here: RouteParts) -> Stage:
     options, fast = here.options[WINDOW_STAGE], here.shared.names.tiers.get("fast")
     summariser = Summariser(fast, seconds=options.summary_seconds) if options.summarise and fast is not None else None
@@ -296,6 +302,7 @@ BUILDERS: Mapping[StageSpec[Any], Builder] = {
     TIERS_STAGE: _tiers,
     CASCADE_STAGE: _cascade,
     STRUCTURE_STAGE: _structure,
+    PROSE_STAGE: _prose,
     WINDOW_STAGE: _window,
     PRUNE_STAGE: _prune,
     BREVITY_STAGE: _brevity,

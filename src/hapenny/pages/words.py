@@ -16,6 +16,7 @@ _WORDS = {
     "prefix": "the provider's prompt cache, used and kept warm",
     "prune": "less context in the prompt, where it does not matter",
     "window": "old turns of a conversation left out or summed up",
+    "prose": "instructions and examples that say each thing once",
     "lossless": "the same content in fewer tokens",
     "structure": "the same content in fewer tokens",
     "answer_size": "answers no longer than they need be",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from hapenny.core.exchange import Exchange, Target
 from hapenny.evidence.live_audit import Probe
+from hapenny.evidence.tier_options import is_checked
 from hapenny.routing.router import Router
 from hapenny.routing.tiers import Choice
 
@@ -43,14 +44,32 @@ class AuditedRouter:
         return None
 
     def served(self, exchange: Exchange) -> str:
-        """The tier that routing chose and that answered."""
-        for taken in reversed(exchange.decisions):
-            if taken.stage == "tiers" and taken.mode == "on" and isinstance(taken.decision, Choice):
-                tier = taken.decision.tier
-                target = self._tiers.get(tier)
-                return tier if target is not None and target.model == exchange.target.model else ""
-        return ""
+        """What routing chose, where its tier answered: the option that evidence allowed, else the tier."""
+        choice = _chosen(exchange)
+        if choice is None or not self._answered(choice, exchange):
+            return ""
+        return choice.option or choice.tier
+
+    def escalated(self, exchange: Exchange) -> str:
+        """The option whose answer was not carried by the evidence, so that the baseline answered; "" where none was
+        tried or it was served."""
+        choice = _chosen(exchange)
+        if choice is None or not is_checked(choice.option) or self._answered(choice, exchange):
+            return ""
+        return choice.option
+
+    def _answered(self, choice: Choice, exchange: Exchange) -> bool:
+        target = self._tiers.get(choice.tier)
+        return target is not None and target.model == exchange.target.model
 
     def tier(self, name: str) -> Target | None:
         """The model of a tier."""
         return self._tiers.get(name)
+
+
+def _chosen(exchange: Exchange) -> Choice | None:
+    """What routing decided for a request, where it acted."""
+    for taken in reversed(exchange.decisions):
+        if taken.stage == "tiers" and taken.mode == "on" and isinstance(taken.decision, Choice):
+            return taken.decision
+    return None

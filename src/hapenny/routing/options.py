@@ -48,6 +48,14 @@ class TierOptions(Struct, kw_only=True, forbid_unknown_fields=True):
             "easy questions first.",
         ),
     ] = None
+    check: Annotated[
+        bool,
+        Meta(
+            description="Whether a cheap tier may also serve just those answers that the request's own evidence "
+            "carries (retrieved passages, results of tools), the baseline all others. A checked answer is held back "
+            "until it is whole; never where the route has a latency budget.",
+        ),
+    ] = True
     sticky_s: Annotated[
         float,
         Meta(

@@ -11,7 +11,9 @@ from hapenny.core.money import NANO
 from hapenny.core.shape import ROUTED
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.core.watching import Sampler
+from hapenny.evidence.tier_options import is_checked, tier_of
 from hapenny.routing.abilities import Lacks, first_able
+from hapenny.routing.checked import answer_checked
 from hapenny.routing.names import AUTO, TIERS, Names
 from hapenny.routing.options import TIERS_STAGE
 from hapenny.routing.router import Router
@@ -22,6 +24,8 @@ class Choice(Decision, kw_only=True):
 
     target: Target
     tier: str = ""
+    option: str = ""
+    """What evidence allows (`hapenny.evidence.tier_options`); "" where it did not decide, or allows nothing."""
     certificate: str = ""
     """The promise that covers this choice, as it stands in the answer's headers."""
 
@@ -35,7 +39,8 @@ class TierStage(Stage, spec=TIERS_STAGE):
         lacks: what a model lacks of what a request needs.
         sampler: draws what is watched of requests that name a model or a tier (`WATCHED`), where the stage only
             watches; None: such requests are nobody's business.
-        proven: the cheaper tier that evidence allows for a request, "" for none; None where thresholds decide.
+        proven: what evidence allows for a request (`hapenny.evidence.tier_options`), "" for nothing; None where
+            thresholds decide.
     """
 
     def __init__(
@@ -73,6 +78,9 @@ class TierStage(Stage, spec=TIERS_STAGE):
         # The holder of a session is named together with its tenant: names of sessions are not unique.
         session = f"{context.tenant}\0{context.session}" if context.session else ""
         before = sum(len(message.text) for message in request.messages[:-1]) // 4
+        option = (
+            self._proven(exchange) if self._proven is not None and ARM_SETTINGS not in exchange.stage_notes else None
+        )
         ruling = self.router.rule(
             exchange.original.question,  # as it was asked: what retrieval adds makes no question harder
             exchange.intent,
@@ -82,7 +90,7 @@ class TierStage(Stage, spec=TIERS_STAGE):
             prefix_tokens=before,
             thresholds=_thresholds(exchange, self.router.thresholds),
             wall=exchange.wall,
-            proven=self._allowed(exchange),
+            proven=self._allowed(exchange, option),
         )
         if not ruling.tier:
             return Choice(
@@ -97,6 +105,7 @@ class TierStage(Stage, spec=TIERS_STAGE):
             weight=weight,
             label="" if asked.kind == "auto" else AUTO,
             tier=tier,
+            option=option if option and tier == tier_of(option) else "",
             score=ruling.score,
             certificate=ruling.certificate.header() if ruling.certificate is not None else "",
             reason=f"{tier} {ruling.score:.2f} {ruling.why}",
@@ -109,16 +118,18 @@ class TierStage(Stage, spec=TIERS_STAGE):
             exchange.on_end(lambda: self._book(exchange))
         if decision.certificate:
             exchange.answer.certificate = decision.certificate
+        if is_checked(decision.option):
+            exchange.target = exchange.baseline
+            return await answer_checked(exchange, decision.target, onward)
         return await onward(exchange)
 
-    def _allowed(self, exchange: Exchange) -> tuple[str, str] | None:
+    def _allowed(self, exchange: Exchange, option: str | None) -> tuple[str, str] | None:
         """The tier that evidence allows, else the baseline's ("": it is no tier); None where evidence does not decide,
         or an experiment's arm sets thresholds."""
-        if self._proven is None or ARM_SETTINGS in exchange.stage_notes:
+        if option is None:
             return None
-        tier = self._proven(exchange)
-        if tier:
-            return tier, "audits bear it"
+        if option:
+            return tier_of(option), "audits bear it, checked" if is_checked(option) else "audits bear it"
         home = next((name for name, target in self._names.tiers.items() if target == exchange.baseline), "")
         return home, "no evidence for a cheaper tier"
 

@@ -102,6 +102,13 @@ _STEPS: dict[str, _Step] = {
         _AUDIT,
         lossy=True,
     ),
+    "prose": _Step(
+        "instructions, examples and earlier answers that say each thing once: stages: {prose: on}",
+        {"stages": {"prose": "on"}},
+        "the tokens it would have left out",
+        _AUDIT,
+        lossy=True,
+    ),
     "structure": _Step(
         "tool results in their smallest form: stages: {structure: on}",
         {"stages": {"structure": "on"}},

@@ -292,6 +292,11 @@ class Ledger:
             self._folded.merge(folded)
             self._log.error("ledger write failed", error=str(error), waiting=len(self._pending))
             return False
+        except Exception as error:  # whatever it is, the rows are here and the sums must be: soon again
+            self.failed_writes += 1
+            self._folded.merge(folded)
+            self.guard.note(error)
+            return False
         self._done(batch)
         return True
 

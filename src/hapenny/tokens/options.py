@@ -13,12 +13,14 @@ from hapenny.tokens.window import Results, WindowOptions
 __all__ = [
     "ANSWER_SIZE_STAGE",
     "BREVITY_STAGE",
+    "PROSE_STAGE",
     "PRUNE_STAGE",
     "STRUCTURE_STAGE",
     "TEMPLATES_STAGE",
     "WINDOW_STAGE",
     "BrevityOptions",
     "BrevityProfile",
+    "ProseOptions",
     "PruneOptions",
     "SizeOptions",
     "StructureOptions",
@@ -97,6 +99,16 @@ class PruneOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError("share and mass in (0, 1], floor at least 0, seconds above 0")
 
 
+class ProseOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Prose without what it says twice."""
+
+    least: Annotated[int, Meta(description="Tokens that must go for a prompt to be touched.", extra=INSIDE)] = 20
+
+    def __post_init__(self) -> None:
+        if self.least < 1:
+            raise ValueError("least: at least 1")
+
+
 class BrevityProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to ask for short answers."""
 
@@ -152,6 +164,10 @@ WINDOW_STAGE = StageSpec(
 PRUNE_STAGE = StageSpec(
     name="prune", options=PruneOptions, phase=Phase.SHAPE, safe="shadow", balanced="on", lossy=True,
     does="keeps of retrieved passages what the question needs",
+)  # fmt: skip
+PROSE_STAGE = StageSpec(
+    name="prose", options=ProseOptions, phase=Phase.SHAPE, safe="shadow", lossy=True,
+    does="leaves out what instructions, examples and earlier answers say twice",
 )  # fmt: skip
 BREVITY_STAGE = StageSpec(
     name="brevity", options=BrevityOptions, phase=Phase.SHAPE, safe="on",
