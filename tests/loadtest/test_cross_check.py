@@ -105,12 +105,13 @@ def test_aiperf(url, ours, tmp_path):
 
 
 def test_inference_perf(url, ours, tmp_path):
+    words = vocabulary(tmp_path) / "hub" / "models--hapenny--words" / "snapshots" / "0000"  # it wants a folder
     config = tmp_path / "config.yaml"
     config.write_text(f"""
 load: {{type: constant, stages: [{{rate: 2, duration: {REQUESTS // 2}}}], num_workers: 1}}
 api: {{type: chat, streaming: true}}
 server: {{type: vllm, model_name: {MODEL}, base_url: "{url}", ignore_eos: false}}
-tokenizer: {{pretrained_model_name_or_path: hapenny/words}}
+tokenizer: {{pretrained_model_name_or_path: {words}}}
 data: {{type: mock}}
 storage: {{local_storage: {{path: {tmp_path}/out}}}}
 report: {{request_lifecycle: {{summary: true, per_stage: false, per_request: false}}}}
