@@ -15,7 +15,7 @@ from mangaassist_proof.draws import (
     deck_of,
     draw,
     long_answer,
-    tested_first,
+    operators_test,
     traffic,
 )
 from mangaassist_proof.evaluate import evaluate
@@ -126,11 +126,11 @@ def test_a_test_that_is_ahead_and_undecided_asks_more_and_lives_through_less():
     population, tested, lived, _ = traffic(load(), 5, size)
     lineup = deck_of("manga-2024", "card", load())
     first = evaluate(tested, population.shop, lineup, 5)
-    test, left = tested_first(tested, lived, population.shop, lineup, 5)
+    test, left = operators_test(tested, lived, population.shop, lineup, 5)
     assert first.trained is None
     assert first.ahead == (test.prompts > first.prompts)
     assert len(left) == (6 if first.ahead else 60)
-    assert tested_first([], lived, population.shop, lineup, 5) == (None, lived)
+    assert operators_test([], lived, population.shop, lineup, 5) == (None, lived)
 
 
 def test_the_page_holds_money_and_quality_in_one_paragraph(small):

@@ -64,6 +64,7 @@ DECLARED: dict[type, dict[str, Part]] = {
         "checkpoint": "delivery",
         "api_version": "delivery",
         "extras": "answer",
+        "recurs": "delivery",
     },
     Context: {
         "tenant": "scope",
@@ -241,6 +242,8 @@ class Keys:
         """Whether tenants share answers."""
         self._encode = msgspec.msgpack.Encoder(order="deterministic").encode
         self._digests: OrderedDict[int, tuple[Request, bytes]] = OrderedDict()
+        """Of requests that come again."""
+        self._last: tuple[Request, bytes] | None = None
 
     def key(self, exchange: Exchange) -> bytes:
         """The 32-byte key of the request as it stands; the same request on the same exchange is hashed once."""
@@ -279,7 +282,7 @@ class Keys:
 
     def _asked(self, request: Request) -> bytes:
         """A digest of what is asked, remembered by the request: the doors decode equal bodies to one and the same."""
-        known = self._digests.get(id(request))
+        known = self._digests.get(id(request)) if request.recurs else self._last
         if known is not None and known[0] is request:
             return known[1]
         protocol = None if _neutral(request) else request.protocol
@@ -290,7 +293,9 @@ class Keys:
             encoded = self._encode((protocol, _spelt(asked)))
         short = encoded if len(encoded) <= _SHORT else hashlib.sha256(encoded).digest()
         digest = hashlib.blake2b(short, digest_size=32, key=self._secret).digest()
-        if len(encoded) <= _REMEMBERED_BYTES:
+        if not request.recurs:
+            self._last = request, digest
+        elif len(encoded) <= _REMEMBERED_BYTES:
             self._digests[id(request)] = request, digest
             if len(self._digests) > _REMEMBERED:
                 self._digests.popitem(last=False)

@@ -17,6 +17,8 @@ from hapenny.core.clock import RealClock, uptime
 
 GRACE_S = 1.0
 """A wait that is longer by no more than this was a busy machine."""
+_PIECE_S = 0.25
+"""Waits are cut into pieces: of one within which the process was stopped, all but a piece is known not to have run."""
 
 
 class _Watched(selectors.BaseSelector):
@@ -28,13 +30,13 @@ class _Watched(selectors.BaseSelector):
         self.stopped = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Waits; see `BaseSelector`."""
+        """Waits, no longer than a piece: the loop asks again. See `BaseSelector`."""
         began = uptime()
         self._count(began - self._left)
-        events = self._inner.select(timeout)
+        wait = _PIECE_S if timeout is None else min(max(0.0, timeout), _PIECE_S)
+        events = self._inner.select(wait)
         self._left = uptime()
-        if timeout is not None:
-            self._count(self._left - began - max(0.0, timeout))
+        self._count(self._left - began - wait)
         return events
 
     def _count(self, seconds: float) -> None:
@@ -63,7 +65,7 @@ class _Watched(selectors.BaseSelector):
 
 
 class AwakeLoop(asyncio.SelectorEventLoop):
-    """See the module. It needs some timer to be pending at all times: a stop in a wait without end is not noticed."""
+    """See the module."""
 
     def __init__(self) -> None:
         self._watched = _Watched()

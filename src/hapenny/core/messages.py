@@ -234,6 +234,9 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     """The version of the provider's API that the client speaks, where it is not the usual one (`anthropic-version`). It
     decides how an answer is written on the wire, and never what it says."""
     extras: dict[str, Json] = field(default_factory=dict)
+    recurs: bool = False
+    """The door has met the same body before and hands out this very object for it from now on: what is worked out of it
+    may be kept by its identity. Of any other request nothing may be kept beyond its exchange, whatever it holds."""
 
     @property
     def question(self) -> str:

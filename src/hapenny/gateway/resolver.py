@@ -122,7 +122,7 @@ class RequestResolver:
         if known is not None and known[0] is request:
             return known[1]
         mark = _fingerprint(request)
-        if len(request.messages) == 1 and len(request.messages[0].text) <= _LONG:
+        if request.recurs and len(request.messages) == 1 and len(request.messages[0].text) <= _LONG:
             self._marks[id(request)] = request, mark
             if len(self._marks) > _REMEMBERED:
                 self._marks.popitem(last=False)

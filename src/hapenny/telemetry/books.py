@@ -25,7 +25,7 @@ from hapenny.counting import Estimators
 from hapenny.telemetry.capacity import PREPAID
 from hapenny.telemetry.layout import Layout, has_points
 from hapenny.telemetry.leave_one_out import ALONE, Alone, Part, alone
-from hapenny.telemetry.outline import Outline
+from hapenny.telemetry.outline import Outlines
 from hapenny.telemetry.prefixes import NOTHING, Prefixes, Split
 from hapenny.telemetry.pricing import SMALL, Meter, Prices, Resolves, divided, hidden, never_owned
 from hapenny.telemetry.row_builder import REFUSALS, make_row
@@ -68,7 +68,7 @@ class Books:
         self._clock = clock
         self._key = (key or clock.secret())[:64]
         self._prefixes = Prefixes()
-        self._outlines: OrderedDict[int, tuple[Request, Outline]] = OrderedDict()
+        self._outlines = Outlines(self.fingerprint)
         self._answered: OrderedDict[int, tuple[Request, Target, tuple[int, int, int], str, int | None]] = OrderedDict()
         self._log = get_logger("hapenny.books")
         self.violations = 0
@@ -121,7 +121,7 @@ class Books:
             try:
                 text = "".join(call.output) if call.outcome == "complete" else ""
                 place = self.prices.place(call.target)
-                place.later(call.request, text, call.tokens)
+                place.later(call.request, self._outlines.of(call.request), text, call.tokens)
                 if call.cached is not None and call.began is not None:
                     layout = self.prices.layout(call.request)
                     settle_prefix(
@@ -277,7 +277,7 @@ class Books:
         if exchange.calls:
             self._learn(exchange)
         row = make_row(
-            exchange, money, adopted, self.prices, self._outline(original), self.fingerprint,
+            exchange, money, adopted, self.prices, self._outlines.of(original), self.fingerprint,
             untouched=adopted is not None and money.baseline == adopted.cost and self.untouched(exchange, adopted),
         )  # fmt: skip
         self.prices.release(original)
@@ -287,18 +287,6 @@ class Books:
             if call.request is not None:
                 self.prices.release(call.request)
         return row
-
-    def _outline(self, request: Request) -> Outline:
-        """A request's outline; those of small ones are kept, for requests that come again."""
-        known = self._outlines.get(id(request))
-        if known is not None and known[0] is request:
-            return known[1]
-        outline = Outline(request, self.fingerprint)
-        if outline.size <= SMALL:
-            self._outlines[id(request)] = (request, outline)
-            if len(self._outlines) > _KEPT:
-                self._outlines.popitem(last=False)
-        return outline
 
     def fingerprint(self, text: str) -> bytes:
         """A keyed hash of 128 bits: equal texts are equal, nothing else can be told."""
@@ -341,7 +329,7 @@ class Books:
         if known is not None and known[0] is original and known[1:4] == (target, learnt, exchange.output):
             return [("", known[4]), (steps[0].technique, 0)]
         price = self._steps(exchange, None)[0][0][1]
-        if len(exchange.output) <= SMALL and self.prices.layout(original).size <= SMALL:
+        if original.recurs and len(exchange.output) <= SMALL and self.prices.layout(original).size <= SMALL:
             self._answered[id(original)] = original, target, learnt, exchange.output, price
             if len(self._answered) > _KEPT:
                 self._answered.popitem(last=False)

@@ -20,6 +20,8 @@ STEP_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.04, 0.06, 0.1, 0.135, 0.2, 0.33, 0.
 """With edges at the usual limits of steps."""
 MAX_SERIES = 2_000
 """Label combinations of one metric; later ones are counted under `other`."""
+LONGEST_LABEL = 256
+"""Characters of a name that has series of its own; longer ones, which no provider has, are counted under `other`."""
 FEATURES_A_TENANT = 50
 """Features of one tenant that have series of their own; its further ones are counted under `other`."""
 MAX_PROMPT_SERIES = 50_000
@@ -78,7 +80,7 @@ class Labels:
         """A model's label."""
         if name in self._answered or self.configured(name):
             return name
-        if not answered or len(self._answered) >= MAX_SERIES // 10:
+        if not answered or len(name) > LONGEST_LABEL or len(self._answered) >= MAX_SERIES // 10:
             return OTHER
         self._answered.add(name)
         return name
@@ -92,7 +94,7 @@ class Labels:
         own = self._features.setdefault(tenant, set())
         if name in own:
             return name
-        if len(own) >= self._most:
+        if len(name) > LONGEST_LABEL or len(own) >= self._most:
             return OTHER
         own.add(name)
         return name

@@ -5,11 +5,15 @@ Nothing is counted for it. A request that comes again, as those of cache hits do
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from hapenny.core.messages import Request, Text
 from hapenny.telemetry.layout import HISTORY, PARTS, SYSTEM, USER, Layout
 
+_SMALL = 16_384
+"""Bytes of a request whose outline is kept, and how many are."""
+_MOST = 512
 _BREAKS = "\n\t\r\x0b\x0c\x1c\x1d\x1e\x1f"
 
 
@@ -21,11 +25,15 @@ class Outline:
         fingerprint: makes the mark of a text.
     """
 
-    __slots__ = ("_known", "question", "size", "sizes")
+    __slots__ = ("_known", "media", "question", "size", "sizes")
 
     def __init__(self, request: Request, fingerprint: Callable[[str], bytes]) -> None:
-        self.sizes = _plain(request) or _any(request)
+        plain = _plain(request)
+        layout = Layout(request) if plain is None else None
+        self.sizes = _any(layout) if layout is not None else plain or []
         """Bytes by part, in the order of `PARTS`."""
+        self.media = layout is not None and layout.media > 0
+        """Whether it holds pictures or documents, whose bytes are in no size."""
         question = request.question
         self.question = fingerprint(levelled(_ends(question))) if question else None
         self.size = sum(self.sizes)
@@ -46,6 +54,33 @@ class Outline:
         divided[last] += rest
         self._known = tokens, divided
         return divided
+
+
+class Outlines:
+    """Outlines of requests: those of small ones that come again are kept, and the last one, which is asked for twice.
+
+    Args:
+        fingerprint: makes the mark of a text.
+    """
+
+    def __init__(self, fingerprint: Callable[[str], bytes]) -> None:
+        self._fingerprint = fingerprint
+        self._kept: OrderedDict[int, tuple[Request, Outline]] = OrderedDict()
+        self._last: tuple[Request, Outline] | None = None
+
+    def of(self, request: Request) -> Outline:
+        """The outline of a request."""
+        known = self._kept.get(id(request)) if request.recurs else self._last
+        if known is not None and known[0] is request:
+            return known[1]
+        outline = Outline(request, self._fingerprint)
+        if not request.recurs:
+            self._last = request, outline
+        elif outline.size <= _SMALL:
+            self._kept[id(request)] = request, outline
+            if len(self._kept) > _MOST:
+                self._kept.popitem(last=False)
+        return outline
 
 
 def _plain(request: Request) -> list[int] | None:
@@ -73,8 +108,7 @@ def _plain(request: Request) -> list[int] | None:
     return sizes
 
 
-def _any(request: Request) -> list[int]:
-    layout = Layout(request)
+def _any(layout: Layout) -> list[int]:
     sizes = [0] * len(PARTS)
     for text, kind in zip(layout.texts, layout.kinds, strict=True):
         sizes[kind] += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -12,12 +12,13 @@ from msgspec.structs import replace
 from hapenny.catalog import Card, Rates, amount, region_class
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Target
-from hapenny.core.messages import Request, Text
+from hapenny.core.messages import Parameters, Request
 from hapenny.counting import Estimator, Estimators
 from hapenny.counting.features import SIZE
 from hapenny.telemetry.capacity import PREPAID
 from hapenny.telemetry.count_errors import ENOUGH, LOOKS, NEWEST, Misses
 from hapenny.telemetry.layout import Layout
+from hapenny.telemetry.outline import Outline
 from hapenny.telemetry.prefixes import NOTHING, Split
 from hapenny.telemetry.word_corrections import Bags, Words
 
@@ -34,11 +35,12 @@ _KEPT = 512
 _LESSONS = 16
 """Reports that wait to be learnt from."""
 _LESSON_CHARACTERS = 1 << 18
-"""The same in characters of their texts."""
+"""The same in bytes of their texts."""
 _EVERY = 8
 """Of how many reports one is a lesson once counts are good; so it is of long requests, which cost more to read."""
+_NONE = Parameters()
 _COSTLY = 1 << 16
-"""Characters of a long request."""
+"""Bytes of a long request."""
 _USUAL = 0.9
 _PIECE = 0.4
 """Tokens by which a text that was cut may hold more than it would as a whole: it ends within what follows."""
@@ -157,22 +159,18 @@ class Meter:
         ranked = sorted(self._sizes)
         return min(limit, ranked[min(len(ranked) - 1, int(_USUAL * len(ranked)))])
 
-    def later(self, request: Request, text: str, tokens: Tokens) -> None:
+    def later(self, request: Request, outline: Outline, text: str, tokens: Tokens) -> None:
         """Keeps reported usage as a lesson, until a count is asked for or a few are there; `text` is the whole answer,
         or "" where it is not known. Where counts are good, a sample of the reports is enough."""
-        size = len(text)
-        for message in request.messages:
-            for block in message.content:
-                if type(block) is Text:
-                    size += len(block.text)
+        size = len(text) + outline.size
         if self._sure or (size > _COSTLY and self.prompts.learned > LOOKS):
             self._turn += 1
             if self._turn % (_EVERY * max(1, size // _COSTLY)):  # long ones cost more, and teach no more
                 return
         due = self._due
-        due.append((request, text, tokens))
+        due.append((_counted(request), text, tokens))
         self._due_size += size
-        if len(due) >= _LESSONS or self._due_size > _LESSON_CHARACTERS:
+        if len(due) >= _LESSONS or self._due_size > _LESSON_CHARACTERS or outline.media:
             self.catch_up()
 
     def catch_up(self) -> None:
@@ -366,7 +364,7 @@ class Prices:
             place.catch_up()
 
     def layout(self, request: Request) -> Layout:
-        """The segments of a request, kept while it is under way; small ones until newer ones take their place."""
+        """The segments of a request, kept while it is under way; those of small ones that come again longer."""
         kept = self._layouts.get(id(request))
         if kept is not None and kept[0] is request:
             return kept[1]
@@ -377,9 +375,9 @@ class Prices:
         return layout
 
     def release(self, request: Request) -> None:
-        """The request is over: lets go of its text, if that is much."""
+        """The request is over: lets go of it, unless it is small and comes again."""
         kept = self._layouts.get(id(request))
-        if kept is not None and kept[1].size > SMALL:
+        if kept is not None and kept[0] is request and not (request.recurs and kept[1].size <= SMALL):
             del self._layouts[id(request)]
 
     def prompt(self, request: Request, target: Target) -> int:
@@ -389,6 +387,13 @@ class Prices:
     def output(self, text: str, target: Target) -> int:
         """Expected tokens of an answer."""
         return self.place(target).output(text)
+
+
+def _counted(request: Request) -> Request:
+    """What is counted of a request: it waits to be learnt from, and the rest can be of any size."""
+    if request.user is None and not request.metadata and not request.extras and not request.parameters.stop:
+        return request
+    return replace(request, user=None, metadata={}, extras={}, parameters=_NONE)
 
 
 def divided(prompt: int, output: int, split: Split, rates: Rates) -> Tokens:

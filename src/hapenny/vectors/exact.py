@@ -19,7 +19,7 @@ _BLOCK = 64
 class ExactIndex:
     """Vectors in a growing matrix; a removed row is filled by the last one, so the scan stays dense."""
 
-    def __init__(self, dim: int, capacity: int = 64) -> None:
+    def __init__(self, dim: int, capacity: int = 4) -> None:
         self._dim = dim
         self._rows = np.zeros((capacity, dim), dtype=np.float32)
         self._keys = np.zeros(capacity, dtype=np.int64)

@@ -100,7 +100,7 @@ def draw(card: str, world: str, mix: Mix, seed: int, size: Size) -> Draw:
     population, tested, lived, measured = traffic(mix, seed, size)
     lineup, shop = deck_of(card, world, mix), population.shop
     off = play_off(measured, shop, lineup, seed)
-    test, lived = tested_first(tested, lived, shop, lineup, seed)
+    test, lived = operators_test(tested, lived, shop, lineup, seed)
     on = play_on(measured, shop, lineup, seed, learn=lived, trained=test.trained if test is not None else None)
     say(f"{card}, {world}, draw {seed}: saved {1 - on.bill / off.bill:.3f}, {off.cpu_s + on.cpu_s:.0f} s")
     return Draw(
@@ -113,7 +113,7 @@ def draw(card: str, world: str, mix: Mix, seed: int, size: Size) -> Draw:
     )
 
 
-def tested_first(
+def operators_test(
     tested: Sequence[Message], lived: Sequence[Message], shop: Shop, lineup: Lineup, seed: int
 ) -> tuple[Evaluated | None, list[Message]]:
     """The operator's test, with a second look at more questions where a cheaper model is ahead and has not won yet; and
@@ -136,7 +136,7 @@ def steps(
     and `-STEP`. What two orders have in common is played once."""
     population, tested, lived, measured = traffic(mix, seed, size)
     lineup, shop = deck_of(card, "gantt", mix), population.shop
-    test, lived = tested_first(tested, lived, shop, lineup, seed)
+    test, lived = operators_test(tested, lived, shop, lineup, seed)
     trained = test.trained if test is not None else None
     off = play_off(measured, shop, lineup, seed)
     known: dict[tuple[str, ...], Played] = {}

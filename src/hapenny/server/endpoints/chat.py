@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Protocol, TypeAlias
 
+from msgspec.structs import replace
+
 from hapenny.admission.gate import LIMITS
 from hapenny.admission.keys import OPEN
 from hapenny.core.answer import Answer, Transform
@@ -93,6 +95,7 @@ class Surface:
                 self._once.clear()
             self._once.add(mark)
             return request
+        request = replace(request, recurs=True)
         self._known[key] = (request, 2 * len(body))  # as it came, and as it was read
         self._held += 2 * len(body)
         while self._held > _MEMO_BYTES:
