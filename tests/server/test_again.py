@@ -4,6 +4,7 @@ import gc
 import random
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import aiohttp
@@ -108,6 +109,40 @@ def test_a_finished_request_is_freed_at_once_without_a_collection(tmp_path):
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code, tmp_path], check=True, capture_output=True, text=True, cwd=root)
     assert int(done.stdout) <= 1  # the last one may still be on its way out
+
+
+async def kept_of_large_fields(folder):
+    """Bytes that 100 finished requests left behind, of 10 MB that stood beside their short questions."""
+    backend = Scripted()
+    async with serving(folder, backend) as (url, app), aiohttp.ClientSession() as session:
+
+        async def ask(number, size):
+            large = f"{number}" + "x" * size
+            beside = [{"user": large}, {"metadata": {"a": large}}, {"stop": [large]}, {"unknown": large}, {large: 1}]
+            messages = [{"role": "user", "content": f"What is the toll of bridge {number}?"}]
+            body = {"model": "strong", "messages": messages, **beside[number % len(beside)]}
+            async with session.post(url + "/v1/chat/completions", json=body) as answer:
+                await answer.read()
+            backend.asked.clear()
+
+        for number in range(20):
+            await ask(number, 10)
+        tracemalloc.start()
+        for number in range(100):
+            await ask(100 + number, 100_000)
+        await app.gateway.recorder.ledger.flush()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+
+def test_large_fields_beside_a_question_are_not_kept(tmp_path):
+    code = (
+        "import asyncio, pathlib, sys; from tests.server.test_again import kept_of_large_fields;"
+        "print(asyncio.run(kept_of_large_fields(pathlib.Path(sys.argv[1]))))"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], check=True, capture_output=True, text=True, cwd=root)
+    assert int(done.stdout) < 3_000_000
 
 
 def test_a_gateway_that_embeds_nothing_loads_no_embedder():

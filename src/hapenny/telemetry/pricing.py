@@ -84,7 +84,7 @@ class Meter:
         self.template = 0
         """Tokens of the template that the provider puts before every prompt (a managed prompt's)."""
         self._last: tuple[object, float] = (None, 0.0)
-        self._rates: dict[str, Rates | None] = {}
+        self._rates: dict[str, Rates] = {}
         self._sizes: deque[int] = deque(maxlen=NEWEST)
         self.missed = Misses()
         self.missed_out = Misses()
@@ -101,9 +101,12 @@ class Meter:
             return None
         if card.negotiated:
             return card.rates(tier, self.region, wall)
-        if tier not in self._rates:
-            self._rates[tier] = card.rates(tier, self.region, wall)
-        return self._rates[tier]
+        rates = self._rates.get(tier)
+        if rates is None:
+            rates = card.rates(tier, self.region, wall)
+            if rates is not None:  # a tier that there is, whatever else clients may write
+                self._rates[tier] = rates
+        return rates
 
     @property
     def learnt(self) -> tuple[int, int, int]:

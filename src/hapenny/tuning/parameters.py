@@ -16,6 +16,8 @@ from hapenny.tuning.experiments import ARM_PARAMETERS
 from hapenny.tuning.options import PARAMETERS_STAGE, ParameterOptions
 from hapenny.tuning.sets import BY_INTENT, SETS, ParameterSet, Resolved, resolve
 
+_WORD = 32
+"""Characters of a level or a service tier that some provider has."""
 _REMEMBERED = 1_024
 
 
@@ -66,7 +68,7 @@ class ParameterStage(Stage, spec=PARAMETERS_STAGE):
         thinks = request.protocol in ("openai", "responses", "completions")
         parameters = request.parameters
         mark = None
-        if parameters.thinking is None and parameters.format is None:  # all others are hashed
+        if _small(parameters):
             mark = (exchange.target, exchange.intent, thinks, parameters)
             if mark in self._fitting and ARM_PARAMETERS not in exchange.stage_notes:
                 return None
@@ -119,3 +121,11 @@ def filled(parameters: Parameters, defaults: Parameters | None) -> Parameters:
         and not (sampled and name in ("temperature", "top_p"))
     }
     return msgspec.structs.replace(parameters, **added) if added else parameters
+
+
+def _small(parameters: Parameters) -> bool:
+    """Whether parameters can be remembered: what can be of any size, or has no hash, is not there."""
+    if parameters.thinking is not None or parameters.format is not None or parameters.stop:
+        return False
+    words = parameters.effort, parameters.verbosity, parameters.service_tier
+    return all(word is None or len(word) <= _WORD for word in words)

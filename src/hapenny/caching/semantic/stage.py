@@ -193,7 +193,7 @@ def namespace(keys: Keys, exchange: Exchange) -> bytes:
     blank = (*request.messages[:-1], Message("user", (Text(""),)))
     whole, known = exchange.request, exchange.stage_notes.get(KEY)
     try:
-        exchange.request = msgspec.structs.replace(request, messages=blank)
+        exchange.request = msgspec.structs.replace(request, messages=blank, recurs=False)
         return keys.key(exchange)
     finally:
         exchange.request = whole

@@ -11,6 +11,7 @@ from hapenny.core.exchange import Target
 from hapenny.gateway.gateway import Gateway
 from hapenny.gateway.text_vectors import embed, most_tokens, request_of
 from hapenny.protocols.openai import embeddings
+from hapenny.routing.names import LONGEST
 from hapenny.server.call import Call
 from hapenny.server.limit_headers import limit_headers
 from hapenny.server.passable_request import models_of
@@ -71,7 +72,7 @@ def _target(gateway: Gateway, model: str) -> Target:
     ):
         return target
     for name in config.backends:
-        if _embeds(gateway, name, model):
+        if len(model) <= LONGEST and _embeds(gateway, name, model):
             return Target(model, name)
     if target is None:
         raise Failure(
