@@ -16,8 +16,8 @@ from hapenny.tuning.experiments import ARM_PARAMETERS
 from hapenny.tuning.options import PARAMETERS_STAGE, ParameterOptions
 from hapenny.tuning.sets import BY_INTENT, SETS, ParameterSet, Resolved, resolve
 
-_WORD = 32
-"""Characters of a level or a service tier that some provider has."""
+_WORDS = 64
+"""Characters of levels and a service tier that some provider has."""
 _REMEMBERED = 1_024
 
 
@@ -127,5 +127,4 @@ def _small(parameters: Parameters) -> bool:
     """Whether parameters can be remembered: what can be of any size, or has no hash, is not there."""
     if parameters.thinking is not None or parameters.format is not None or parameters.stop:
         return False
-    words = parameters.effort, parameters.verbosity, parameters.service_tier
-    return all(word is None or len(word) <= _WORD for word in words)
+    return len(parameters.effort or "") + len(parameters.verbosity or "") + len(parameters.service_tier or "") <= _WORDS

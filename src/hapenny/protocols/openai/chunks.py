@@ -47,7 +47,7 @@ class Encoder(StreamEncoder):
         self._model = request.model
         self._usage = request.stream_usage
         self._tail = b',"usage":null}\n\n' if request.stream_usage else b"}\n\n"
-        self._functions = asked_by_functions(request)
+        self._functions = bool(request.extras) and asked_by_functions(request)
         self._forwarded = False
         """Whether any chunk of the provider went out as it came."""
         self._greeted: set[int] = set()
