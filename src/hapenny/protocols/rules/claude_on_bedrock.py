@@ -18,6 +18,7 @@ from hapenny.protocols.rules.common import breach
 from hapenny.protocols.rules.subject import Subject
 from hapenny.protocols.rules.table import INVOKE, Breach
 from hapenny.protocols.rules.turns import IN_PLACE, in_place
+from hapenny.protocols.rules.unchanged import same
 
 DATE = "2026-09-20"
 BETAS = {
@@ -193,11 +194,7 @@ def _plain(block: Block, dropped: list[str]) -> Block:
 
 def _results(block: ToolResult, dropped: list[str]) -> ToolResult:
     content = tuple([_plain(inner, dropped) for inner in block.content])
-    return (
-        replace(block, content=content)
-        if any(a is not b for a, b in zip(content, block.content, strict=True))
-        else block
-    )
+    return block if same(content, block.content) else replace(block, content=content)
 
 
 def _marked(messages: tuple[Message, ...], ttl: Any) -> tuple[tuple[Message, ...], bool]:

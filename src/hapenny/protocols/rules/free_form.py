@@ -19,6 +19,7 @@ from hapenny.core.events import BlockStarted, BlockStopped, Event, ToolCallDelta
 from hapenny.core.messages import Block, Message, Opaque, Protocol, Text, Tool, ToolChoice, ToolResult, ToolUse
 from hapenny.protocols.fields import encode
 from hapenny.protocols.rules.draft import OPENAIS, Draft
+from hapenny.protocols.rules.unchanged import same
 
 KIND = "custom"
 _PLACE = {"place": "item"}
@@ -76,7 +77,7 @@ def _function(tool: Tool) -> Tool:
 def _told(message: Message) -> Message:
     """A turn with its free-form calls as calls of functions, and what they returned as results."""
     content = tuple([_block(block) for block in message.content])
-    if all(a is b for a, b in zip(content, message.content, strict=True)):
+    if same(content, message.content):
         return message
     role = (
         "tool" if message.role == "user" and all(isinstance(block, ToolResult) for block in content) else message.role

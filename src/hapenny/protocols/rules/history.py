@@ -21,6 +21,7 @@ from hapenny.core.messages import (
 )
 from hapenny.protocols.fields import encode, is_object
 from hapenny.protocols.rules.draft import Draft
+from hapenny.protocols.rules.unchanged import mapped, same
 
 MISSING = "(no result was given)"
 NO_CALLS = "(Answer in words; do not call a tool now.)"
@@ -66,7 +67,7 @@ def paired(draft: Draft) -> None:
         draft.note(f"tool_results={missing} missing, told to the model as such")
     if strangers:
         draft.note(f"tool_results={strangers} without their call, sent as text")
-    if len(out) != len(messages) or any(a is not b for a, b in zip(out, messages, strict=True)):
+    if not same(out, messages):
         draft.change(messages=tuple(out))
 
 
@@ -118,9 +119,7 @@ def _without_strangers(run: list[Message], calls: Counter[str]) -> tuple[list[Me
                 content += [Text("Result of an earlier tool call:"), *map(_as_text, block.content)]
             else:
                 content.append(block)
-        if len(content) != len(message.content) or any(
-            a is not b for a, b in zip(content, message.content, strict=True)
-        ):
+        if not same(content, message.content):
             role = (
                 "user"
                 if message.role == "tool" and not any(isinstance(b, ToolResult) for b in content)
@@ -163,18 +162,17 @@ def readable(draft: Draft) -> None:
     """Arguments of former calls that are no JSON object (an answer that was cut, a small model) stand under
     `invalid_arguments`, as answers tell them: the services take objects alone, and the conversation must go on."""
     broken = 0
-    messages: list[Message] = []
-    for message in draft.request.messages:
-        content = message.content
-        for i, block in enumerate(content):
-            if type(block) is not ToolUse or block.arguments.strip() in _NO_ARGUMENTS or is_object(block.arguments):
-                continue
-            broken += 1
-            kept = replace(block, arguments=encode({"invalid_arguments": block.arguments}).decode())
-            content = (*content[:i], kept, *content[i + 1 :])
-        messages.append(message if content is message.content else replace(message, content=content))
+
+    def one(block: Block) -> Block:
+        nonlocal broken
+        if type(block) is not ToolUse or block.arguments.strip() in _NO_ARGUMENTS or is_object(block.arguments):
+            return block
+        broken += 1
+        return replace(block, arguments=encode({"invalid_arguments": block.arguments}).decode())
+
+    messages = mapped(draft.request.messages, one)
     if broken:
-        draft.change(messages=tuple(messages))
+        draft.change(messages=messages)
         draft.note(f"messages=arguments of {broken} calls are no JSON object and sent as invalid_arguments")
 
 
@@ -243,7 +241,7 @@ def for_chat(draft: Draft) -> None:
                 moved += len(pictures)
                 shown += [Text(f"What the tool call {block.id} returned:"), *pictures]
         out.append(replace(message, role="user" if shown else message.role, content=(*content, *shown)))
-    if any(a is not b for a, b in zip(out, request.messages, strict=True)):
+    if not same(out, request.messages):
         draft.change(messages=tuple(out))
     if moved:
         draft.note(f"tool_results={moved} pictures or documents sent in a user turn behind the result")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from hapenny.core.messages import Block, Message, Tool, ToolResult, ToolUse
 from hapenny.protocols.rules.chat import ID as OPENAI_ID
 from hapenny.protocols.rules.draft import Draft
+from hapenny.protocols.rules.unchanged import mapped
 from hapenny.protocols.rules.undo import Renamed
 
 _SAFE = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -62,7 +62,7 @@ def _names(draft: Draft) -> dict[str, str]:
     draft.change(
         tools=tuple([named(tool) for tool in request.tools]),
         tool_choice=choice,
-        messages=_mapped(request.messages, called),
+        messages=mapped(request.messages, called),
     )
     draft.note(f"tool_names={len(changed)} rewritten for the service, given back in the answer")
     return {new: old for old, new in changed.items()}
@@ -111,7 +111,7 @@ def _ids(draft: Draft) -> dict[str, str]:
             return replace(block, id=new) if new != block.id else block
         return block
 
-    draft.change(messages=_mapped(draft.request.messages, one))
+    draft.change(messages=mapped(draft.request.messages, one))
     if back:
         draft.note(f"tool_ids={len(back)} rewritten for the service")
     return back
@@ -141,13 +141,3 @@ def _hashed(text: str, mistral: bool) -> str:
         number, rest = divmod(number, 62)
         letters.append(_DIGITS[rest])
     return "".join(letters)
-
-
-def _mapped(messages: tuple[Message, ...], change: Callable[[Block], Block]) -> tuple[Message, ...]:
-    """`messages` with `change` made to each block; what is not changed stays the same object."""
-    out = []
-    for message in messages:
-        content = tuple([change(block) for block in message.content])
-        same = all(a is b for a, b in zip(content, message.content, strict=True))
-        out.append(message if same else replace(message, content=content))
-    return tuple(out)

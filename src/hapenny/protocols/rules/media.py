@@ -13,6 +13,7 @@ from hapenny.protocols.rules.common import breach, is_blank
 from hapenny.protocols.rules.converse import DOCUMENTS, image_limit
 from hapenny.protocols.rules.draft import Draft
 from hapenny.protocols.rules.images import document_media, media_of
+from hapenny.protocols.rules.unchanged import same
 
 ATTACHED = "(See the document.)"
 EMPTY = "(empty)"
@@ -30,8 +31,7 @@ def attached(draft: Draft) -> None:
     out: list[Message] = []
     for message in draft.request.messages:
         content = tuple([_block(block, draft, names) for block in message.content])
-        same = all(a is b for a, b in zip(content, message.content, strict=True))
-        out.append(message if same else replace(message, content=content))
+        out.append(message if same(content, message.content) else replace(message, content=content))
     if draft.subject.service == "converse":
         _counted(out, draft)
         if not draft.native:
@@ -48,8 +48,7 @@ def _shown(block: Block) -> bool:
 def _block(block: Block, draft: Draft, names: dict[str, int]) -> Block:
     if isinstance(block, ToolResult):
         content = tuple([_block(inner, draft, names) for inner in block.content])
-        same = all(a is b for a, b in zip(content, block.content, strict=True))
-        return block if same else replace(block, content=content)
+        return block if same(content, block.content) else replace(block, content=content)
     if isinstance(block, Image):
         return _image(block, draft)
     if isinstance(block, Document):

@@ -16,6 +16,7 @@ from hapenny.core.answer import EventTransform
 from hapenny.core.events import BlockStarted, Event
 from hapenny.core.messages import Block, Message, Opaque, Tool, ToolUse
 from hapenny.protocols.rules.draft import Draft
+from hapenny.protocols.rules.unchanged import same
 
 KIND = "namespace"
 LATER = "additional_tools"
@@ -95,8 +96,7 @@ def _turn(message: Message, joined: Mapping[tuple[str, str], str]) -> Message | 
         content.append(block)
     if message.content and not content:
         return None
-    same = len(content) == len(message.content) and all(a is b for a, b in zip(content, message.content, strict=True))
-    return message if same else replace(message, content=tuple(content))
+    return message if same(content, message.content) else replace(message, content=tuple(content))
 
 
 class Spaced(EventTransform):

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from hapenny.core.messages import Message, Text, Tool, ToolChoice, ToolUse
 from hapenny.protocols.rules.draft import OPENAIS, Draft
+from hapenny.protocols.rules.unchanged import same
 
 
 def translated(draft: Draft) -> None:
@@ -22,7 +23,7 @@ def translated(draft: Draft) -> None:
         return
     if any(message.extras for message in request.messages):
         messages = tuple([_turn(message) for message in request.messages])
-        if any(a is not b for a, b in zip(messages, request.messages, strict=True)):
+        if not same(messages, request.messages):
             draft.change(messages=messages)
     if request.extras:
         _functions(draft)

@@ -11,13 +11,9 @@ from msgspec.structs import replace
 
 from hapenny.core.messages import Block, Message, Text, ToolResult
 from hapenny.protocols.rules.draft import Draft
+from hapenny.protocols.rules.unchanged import same
 
 BETWEEN = "\n\n"
-
-
-def several(blocks: tuple[Block, ...]) -> bool:
-    """Whether a content is several texts and nothing else."""
-    return len(blocks) > 1 and all(type(block) is Text for block in blocks)
 
 
 def joined(draft: Draft) -> None:
@@ -25,17 +21,13 @@ def joined(draft: Draft) -> None:
     request = draft.request
     system = _one(request.system)
     messages = tuple([_turn(message) for message in request.messages])
-    if system is not request.system or any(a is not b for a, b in zip(messages, request.messages, strict=True)):
+    if system is not request.system or not same(messages, request.messages):
         draft.change(system=system, messages=messages)
 
 
 def _turn(message: Message) -> Message:
-    content = _one(message.content)
-    if content is message.content and any(isinstance(block, ToolResult) for block in content):
-        content = tuple([_result(block) if isinstance(block, ToolResult) else block for block in content])
-        if all(a is b for a, b in zip(content, message.content, strict=True)):
-            return message
-    return message if content is message.content else replace(message, content=content)
+    content = tuple([_result(block) if isinstance(block, ToolResult) else block for block in _one(message.content)])
+    return message if same(content, message.content) else replace(message, content=content)
 
 
 def _result(block: ToolResult) -> ToolResult:
@@ -44,9 +36,9 @@ def _result(block: ToolResult) -> ToolResult:
 
 
 def _one(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
-    if not several(blocks):
-        return blocks
-    return (Text(BETWEEN.join([block.text for block in blocks if isinstance(block, Text)])),)
+    """Several texts and nothing else as one text; anything else as it is."""
+    texts = [block.text for block in blocks if type(block) is Text]
+    return (Text(BETWEEN.join(texts)),) if 1 < len(texts) == len(blocks) else blocks
 
 
 def unknown_fields(draft: Draft) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from hapenny.core.messages import Block, Message, Request, Text, Thinking, Tool, ToolResult
 from hapenny.protocols.rules.common import POINTS
 from hapenny.protocols.rules.draft import Draft
+from hapenny.protocols.rules.unchanged import same
 
 
 def placed(draft: Draft) -> None:
@@ -99,7 +100,7 @@ def _mapped(request: Request, change: Any) -> dict[str, Any]:
         changed: Block = block
         if isinstance(block, ToolResult):
             inner = tuple([one(part, (*place[:3], k)) for k, part in enumerate(block.content)])
-            if any(a is not b for a, b in zip(inner, block.content, strict=True)):
+            if not same(inner, block.content):
                 changed = replace(block, content=inner)
         ttl = block.checkpoint and change(place, block.checkpoint)
         return changed if ttl == block.checkpoint else replace(changed, checkpoint=ttl)
@@ -110,8 +111,7 @@ def _mapped(request: Request, change: Any) -> dict[str, Any]:
 
     def turn(message: Message, i: int) -> Message:
         content = tuple([one(block, ("messages", i, j, -1)) for j, block in enumerate(message.content)])
-        same = all(a is b for a, b in zip(content, message.content, strict=True))
-        return message if same else replace(message, content=content)
+        return message if same(content, message.content) else replace(message, content=content)
 
     whole = request.checkpoint and change(_behind_all(request), request.checkpoint)
     return {

@@ -17,9 +17,10 @@ from msgspec.structs import replace
 
 from hapenny.core.answer import EventTransform
 from hapenny.core.events import BlockStarted, BlockStopped, Event, ToolCallDelta
-from hapenny.core.messages import Block, Message, Tool, ToolUse
+from hapenny.core.messages import Block, Tool, ToolUse
 from hapenny.protocols.fields import encode
 from hapenny.protocols.rules.draft import Draft
+from hapenny.protocols.rules.unchanged import mapped
 
 _KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _REFUSED = re.compile(r"[^a-zA-Z0-9_.-]")
@@ -45,7 +46,13 @@ def renamed(draft: Draft) -> EventTransform | None:
         tools.append(tool)
     if not keys:
         return None
-    draft.change(tools=tuple(tools), messages=tuple([_turn(message, keys) for message in request.messages]))
+
+    def called(block: Block) -> Block:
+        if isinstance(block, ToolUse) and block.name in keys:
+            return replace(block, arguments=_told(block.arguments, keys[block.name]))
+        return block
+
+    draft.change(tools=tuple(tools), messages=mapped(request.messages, called))
     draft.note(f"tools=arguments of {len(keys)} renamed on the way: Claude refuses letters of theirs")
     return Keys({name: {now: then for then, now in names.items()} for name, names in keys.items()})
 
@@ -76,17 +83,6 @@ def _schema(schema: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
 
 def _with(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in fields.items()}
-
-
-def _turn(message: Message, keys: Mapping[str, Mapping[str, str]]) -> Message:
-    content: list[Block] = [
-        replace(block, arguments=_told(block.arguments, keys[block.name]))
-        if isinstance(block, ToolUse) and block.name in keys
-        else block
-        for block in message.content
-    ]
-    same = all(a is b for a, b in zip(content, message.content, strict=True))
-    return message if same else replace(message, content=tuple(content))
 
 
 def _told(arguments: str, names: Mapping[str, str]) -> str:

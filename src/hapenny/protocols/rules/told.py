@@ -12,35 +12,35 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hapenny.core.messages import Block, Message, Opaque, Text, ToolResult
+from hapenny.core.messages import Block, Opaque, Text, ToolResult
 from hapenny.protocols.fields import encode
 from hapenny.protocols.rules.draft import Draft
+from hapenny.protocols.rules.unchanged import mapped, same
 
 _SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout", "cache_control")
 
 
 def in_words(draft: Draft) -> None:
     """Turns blocks of another dialect into text."""
-    told = 0
-    out: list[Message] = []
-    system = tuple([_block(block) for block in draft.request.system])
-    if any(a is not b for a, b in zip(system, draft.request.system, strict=True)):
-        told += sum(a is not b for a, b in zip(system, draft.request.system, strict=True))
-        draft.change(system=system)
-    for message in draft.request.messages:
-        content = tuple([_block(block) for block in message.content])
-        changed = sum(a is not b for a, b in zip(content, message.content, strict=True))
-        told += changed
-        out.append(replace(message, content=content) if changed else message)
-    if told:
-        draft.change(messages=tuple(out))
-        draft.note(f"content={told} blocks of the client's dialect told in words")
+    changed = 0
+
+    def one(block: Block) -> Block:
+        nonlocal changed
+        now = _block(block)
+        changed += now is not block
+        return now
+
+    system = tuple([one(block) for block in draft.request.system])
+    messages = mapped(draft.request.messages, one)
+    if changed:
+        draft.change(system=system, messages=messages)
+        draft.note(f"content={changed} blocks of the client's dialect told in words")
 
 
 def _block(block: Block) -> Block:
     if isinstance(block, ToolResult):
         content = tuple([_block(inner) for inner in block.content])
-        if any(a is not b for a, b in zip(content, block.content, strict=True)):
+        if not same(content, block.content):
             return replace(block, content=content)
     elif isinstance(block, Opaque) and isinstance(block.payload, dict):
         words = _words(block.payload)

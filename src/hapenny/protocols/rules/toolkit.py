@@ -18,6 +18,7 @@ from hapenny.protocols.rules.schemas import (
     with_composition,
     with_items,
 )
+from hapenny.protocols.rules.unchanged import same
 
 _REASONS_ALONE = re.compile(r"o\d")
 """OpenAI's o-series: "Unsupported parameter: 'parallel_tool_calls' is not supported with this model"
@@ -48,7 +49,7 @@ def defined(draft: Draft) -> None:
             raise breach("tool_names_unique", subject.service).failure()
         names[tool.name] = tool
         out.append(tool if tool.kind else _one(tool, draft))
-    if len(out) != len(request.tools) or any(a is not b for a, b in zip(out, request.tools, strict=True)):
+    if not same(out, request.tools):
         draft.change(tools=tuple(out))
 
 

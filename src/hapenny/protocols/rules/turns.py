@@ -8,6 +8,7 @@ from hapenny.core.errors import invalid
 from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult, ToolUse
 from hapenny.protocols.rules.common import ends_in_space, is_blank
 from hapenny.protocols.rules.draft import Draft
+from hapenny.protocols.rules.unchanged import same
 
 _WANT_THOUGHTS = frozenset(("deepseek", "kimi", "glm", "minimax"))
 """Makers whose own servers want the reasoning behind a call back, unsigned as it came: "reasoning_content is missing in
@@ -93,8 +94,7 @@ def without_blanks(draft: Draft) -> None:
     before = any(message.role != "system" for message in request.messages)
     if before and not any(message.role != "system" for message in out):
         out.append(Message("user", (Text(EMPTY),)))
-    same = len(out) == len(request.messages) and all(a is b for a, b in zip(out, request.messages, strict=True))
-    if not same or len(system) != len(request.system):
+    if not same(out, request.messages) or len(system) != len(request.system):
         draft.change(messages=tuple(out), system=system)
     if removed:
         draft.note(f"blank_text={removed} left out")
