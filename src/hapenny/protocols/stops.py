@@ -148,13 +148,16 @@ def openai_stop(word: str, *, called: bool, refused: bool, matched: bool) -> tup
     return reason, usual
 
 
-def openai_word(reason: StopReason, kept: Any, choice: ToolChoice | None) -> str:
+def openai_word(reason: StopReason, kept: Any, choice: ToolChoice | None, *, functions: bool = False) -> str:
     """The finish reason: the provider's own (`kept`, a pair of our reason and its word) where it was kept. "stop" with
-    tool calls is told only where OpenAI itself says it: in answer to a tool that was asked for by name (`choice`)."""
+    tool calls is told only where OpenAI itself says it: in answer to a tool that was asked for by name (`choice`).
+    `functions`: the client knows calls as `function_call`."""
     by_name = choice is not None and choice.kind == "tool"
     if kept and kept[0] == reason and (by_name or reason != "tool_use" or kept[1] != "stop"):
-        return str(kept[1])
-    return OPENAI[reason]
+        word = str(kept[1])
+    else:
+        word = OPENAI[reason]
+    return "function_call" if functions and word == "tool_calls" else word
 
 
 def reason_for(

@@ -161,9 +161,7 @@ def _written(choice: Choice, index: int, request: Request) -> dict[str, Any]:
     message = message_of(choice.content, functions=functions)
     word = None
     if choice.reason is not None:
-        word = openai_word(choice.reason, choice.extras.get(WORD), request.tool_choice)
-        if functions and word == "tool_calls":
-            word = "function_call"
+        word = openai_word(choice.reason, choice.extras.get(WORD), request.tool_choice, functions=functions)
     entry = {
         "index": index,
         "message": message,

@@ -138,7 +138,7 @@ class Choice:
             return
         if type(data.get("error")) is dict:
             raise errors.within(data["error"])
-        self._word = word if word != "stop" else told(word, data.get("native_finish_reason"))
+        self._word = told(word, data.get("native_finish_reason"))
         self._closing = None
         if spoken:
             # The text goes on at once, its end is told when it is sure.
@@ -205,15 +205,9 @@ class Choice:
         if fresh and not call.name and call.payload is None:
             call.held = pieces
             self._nameless.append((call, frame))
-        elif call.name and self._named(call):
-            bare = not pieces
+        elif fresh or (call.name and self._named(call)):
+            bare = not fresh and not pieces
             call.held += pieces
-            if self._blocked(events):
-                self._waiting.append((call, frame))
-            else:
-                self._perform(call, frame, events)
-        elif fresh:
-            call.held = pieces
             if self._blocked(events):
                 self._waiting.append((call, frame))
             else:

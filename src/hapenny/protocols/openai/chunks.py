@@ -47,7 +47,7 @@ class Encoder(StreamEncoder):
         self._model = request.model
         self._usage = request.stream_usage
         self._tail = b',"usage":null}\n\n' if request.stream_usage else b"}\n\n"
-        self._functions = bool(request.extras) and asked_by_functions(request)
+        self._functions = asked_by_functions(request)
         self._forwarded = False
         """Whether any chunk of the provider went out as it came."""
         self._greeted: set[int] = set()
@@ -278,9 +278,8 @@ class Encoder(StreamEncoder):
         message = extras.pop("message", None)
         if message:
             out.append(self._delta(event.choice, f.encode(message)))
-        word = openai_word(event.reason, event.extras.get(WORD), self._request.tool_choice)
-        if self._functions and word == "tool_calls":
-            word = "function_call"
+        kept = event.extras.get(WORD)
+        word = openai_word(event.reason, kept, self._request.tool_choice, functions=self._functions)
         out.append(self._delta(event.choice, b"{}", f.encode(word), extras))
 
     def _total(self, event: Usage) -> bytes:

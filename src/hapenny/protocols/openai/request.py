@@ -190,11 +190,14 @@ def _call(call: dict[str, Any], path: str) -> Block:
 def _tool_message(role: str, content: Any, item: dict[str, Any], path: str) -> Message:
     if role == "function":
         name = f.needed(item, "name", f"{path}.")
-        blocks = () if content is None else _content(content, f"{path}.content")
-        return Message("tool", (ToolResult(name, blocks),), None, item | {"role": "function"})
+        return Message("tool", (ToolResult(name, _result(content, path)),), None, item | {"role": "function"})
     id_ = f.needed(item, "tool_call_id", f"{path}.")
-    blocks = () if content is None else _content(content, f"{path}.content")  # a tool without a word to say
-    return Message("tool", (ToolResult(id_, blocks),), None, f.without_nulls(item))
+    return Message("tool", (ToolResult(id_, _result(content, path)),), None, f.without_nulls(item))
+
+
+def _result(content: Any, path: str) -> tuple[Block, ...]:
+    """What a tool at `path` returned; nothing where it has not a word to say."""
+    return () if content is None else _content(content, f"{path}.content")
 
 
 def _content(content: Any, path: str) -> tuple[Block, ...]:
@@ -220,9 +223,8 @@ def _part(part: Any, path: str) -> Block:
         id_, name = f.needed(part, "id", f"{path}."), f.needed(part, "name", f"{path}.")
         return ToolUse(id_, name, f.encode(part["input"]).decode())
     if kind == "tool_result" and "tool_use_id" in part:
-        said = part.get("content")
         id_ = f.needed(part, "tool_use_id", f"{path}.")
-        return ToolResult(id_, () if said is None else _content(said, f"{path}.content"), part.get("is_error") is True)
+        return ToolResult(id_, _result(part.get("content"), path), part.get("is_error") is True)
     part["type"] = f.string(kind, f"{path}.type")
     return Opaque("openai", part)
 
