@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hapenny.protocols.rules.common import breach
+from hapenny.protocols.rules.common import breach, stop_sequences
 from hapenny.protocols.rules.schemas import lacks_items, with_composition
 from hapenny.protocols.rules.subject import Subject
 from hapenny.protocols.rules.table import OPENAI, Breach
@@ -24,12 +24,7 @@ def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
     user = body.get("user")
     if isinstance(user, str) and len(user) > USER:
         yield breach("user_id", OPENAI, length=len(user))
-    stop = body.get("stop")
-    most = subject.card.stop_max if subject.card is not None else None
-    if stop and most == 0:
-        yield breach("stop_unsupported", OPENAI)
-    elif isinstance(stop, list) and most is not None and len(stop) > most:
-        yield breach("stop_count", OPENAI, limit=most, length=len(stop))
+    yield from stop_sequences(OPENAI, body.get("stop"), subject)
     tools = body.get("tools") or ()
     functions = any(tool.get("type") == "function" for tool in tools)
     if functions and subject.calls_thoughtless(body.get("reasoning_effort")):

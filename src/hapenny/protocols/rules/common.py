@@ -28,6 +28,15 @@ def ends_in_space(text: str) -> bool:
     return text[-1:].isspace()
 
 
+def stop_sequences(service: Service, sent: Any, subject: Subject) -> Iterator[Breach]:
+    """Breaches of how many stop sequences a model takes, if any; `sent`: as they were sent, a list or a single text."""
+    most = subject.card.stop_max if subject.card is not None else None
+    if sent and most == 0:
+        yield breach("stop_unsupported", service)
+    elif isinstance(sent, list) and most is not None and len(sent) > most:
+        yield breach("stop_count", service, limit=most, length=len(sent))
+
+
 def cache_points(service: Service, points: Sequence[str], subject: Subject) -> Iterator[Breach]:
     """Breaches of the rules about cache points: lifetimes in the order tools, system, messages ("" is none)."""
     lifetimes = [ttl for ttl in points if ttl]

@@ -13,7 +13,14 @@ from typing import Any
 import msgspec
 
 from hapenny.protocols.rules import attribution, property_keys
-from hapenny.protocols.rules.common import breach, cache_points, calls_and_results, ends_in_space, is_blank
+from hapenny.protocols.rules.common import (
+    breach,
+    cache_points,
+    calls_and_results,
+    ends_in_space,
+    is_blank,
+    stop_sequences,
+)
 from hapenny.protocols.rules.images import looks_like
 from hapenny.protocols.rules.schemas import refused_keyword, with_composition
 from hapenny.protocols.rules.subject import Subject
@@ -239,11 +246,7 @@ def _parameters(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
     stops = (body.get("inferenceConfig") or {}).get("stopSequences") or ()
     if subject.maker == "claude" and any(is_blank(stop) for stop in stops):
         yield breach("stop_blank", CONVERSE)
-    most = subject.card.stop_max if subject.card is not None else None
-    if most == 0 and stops:
-        yield breach("stop_unsupported", CONVERSE)
-    elif most is not None and len(stops) > most:
-        yield breach("stop_count", CONVERSE, limit=most, length=len(stops))
+    yield from stop_sequences(CONVERSE, list(stops), subject)
     form = (body.get("outputConfig") or {}).get("textFormat")
     if form is None:
         return

@@ -9,36 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_SINGLE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
-_LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
+from hapenny.protocols.rules.unchanged import same
+
+_NAMED = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
+_SINGLE = frozenset(("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"))
+_LISTED = frozenset(("anyOf", "oneOf", "allOf", "prefixItems"))
 _TYPES = frozenset(("object", "array", "string", "number", "integer", "boolean", "null"))
 _MEANT = {
     "str": "string", "text": "string", "int": "integer", "float": "number", "double": "number", "bool": "boolean",
     "dict": "object", "map": "object", "list": "array", "tuple": "array", "none": "null",
 }  # fmt: skip
-_DEEPEST = 100
-_OF_NAMES, _OF_ONE, _OF_MANY = frozenset(_NAMED), frozenset(_SINGLE), frozenset(_LISTED)
+DEEPEST = 100
+"""How far schemas in schemas are followed."""
 
 
 def each(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
     """`schema` with `change` done to every schema right inside it; itself where nothing changed."""
     out = dict(schema)
-    for key in _NAMED:
-        if isinstance(given := schema.get(key), dict):
-            out[key] = {name: change(inner) for name, inner in given.items()}
-            if all(out[key][name] is given[name] for name in given):
-                out[key] = given
-    for key in _SINGLE:
-        if key in schema:
-            out[key] = change(schema[key])
-    for key in _LISTED:
-        if isinstance(listed := schema.get(key), list):
-            out[key] = [change(inner) for inner in listed]
-            if all(a is b for a, b in zip(out[key], listed, strict=True)):
-                out[key] = listed
-    same = all(out[key] is schema[key] for key in schema)
-    return schema if same else out
+    for key, value in schema.items():
+        if key in _SINGLE:
+            out[key] = change(value)
+        elif key in _NAMED and isinstance(value, dict):
+            named = {name: change(inner) for name, inner in value.items()}
+            out[key] = value if same(named.values(), value.values()) else named
+        elif key in _LISTED and isinstance(value, list):
+            listed = [change(inner) for inner in value]
+            out[key] = value if same(listed, value) else listed
+    return schema if same(out.values(), schema.values()) else out
 
 
 def modern(schema: Any) -> Any:
@@ -48,23 +45,23 @@ def modern(schema: Any) -> Any:
 
 def _is_modern(schema: dict[str, Any], depth: int = 0) -> bool:
     """Whether nothing is to be rewritten, which is so of nearly every schema, and found without making anything."""
-    if depth > _DEEPEST:
+    if depth > DEEPEST:
         return True
     depth += 1
     for key, value in schema.items():
         if key == "type":
             if not (isinstance(value, str) and value in _TYPES) and _type(value) != value:
                 return False
-        elif key in _OF_NAMES:
+        elif key in _NAMED:
             if isinstance(value, dict):
                 if not all(_fits(inner, depth) for inner in value.values()):
                     return False
             elif key == "properties":
                 return False
-        elif key in _OF_ONE:
+        elif key in _SINGLE:
             if not _fits(value, depth):
                 return False
-        elif key in _OF_MANY:
+        elif key in _LISTED:
             if isinstance(value, list) and not all(_fits(inner, depth) for inner in value):
                 return False
         elif key == "required":
@@ -80,7 +77,7 @@ def _fits(schema: Any, depth: int) -> bool:
 
 
 def _rewritten(schema: Any, depth: int = 0) -> Any:
-    if not isinstance(schema, dict) or depth > _DEEPEST:
+    if not isinstance(schema, dict) or depth > DEEPEST:
         return schema if isinstance(schema, dict | bool) else {}
     out = dict(schema)
     if isinstance(items := schema.get("items"), list):

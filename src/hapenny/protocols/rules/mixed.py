@@ -19,9 +19,8 @@ NOTED = "(Noted.)"
 def apart(draft: Draft) -> None:
     """Calls and results stand in turns of their own."""
     chat = draft.subject.service == "openai"
-    if not draft.foreign if chat else draft.subject.mixes_turns:
-        return
-    if chat and draft.subject.maker != "mistral":
+    wants = draft.foreign and draft.subject.maker == "mistral" if chat else not draft.subject.mixes_turns
+    if not wants:
         return
     out: list[Message] = []
     parted = 0

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from hapenny.protocols.fields import encode
-from hapenny.protocols.rules.drafts_of_json_schema import each
+from hapenny.protocols.rules.drafts_of_json_schema import DEEPEST, each
 
 _FORMATS = frozenset(
     ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
@@ -31,7 +31,6 @@ _KEPT = frozenset(("description", "title", "enum", "const", "default", "type", "
 _LOOKS_AROUND = re.compile(r"\(\?|\\[0-9bB]")
 _COMPOSED = ("anyOf", "oneOf", "allOf")
 _DEFS = ("$defs", "definitions")
-_DEEPEST = 100
 _NODES = 4_000
 """Values a schema may have once its references are written out."""
 
@@ -183,7 +182,7 @@ def lacks_items(schema: Any) -> bool:
 
 def with_items(schema: Any, depth: int = 0) -> Any:
     """A schema whose arrays all say what they hold (anything, where they said nothing); `schema` itself if they do."""
-    if not isinstance(schema, dict) or depth > _DEEPEST:
+    if not isinstance(schema, dict) or depth > DEEPEST:
         return schema
     out = each(schema, lambda inner: with_items(inner, depth + 1))
     kind = schema.get("type")
