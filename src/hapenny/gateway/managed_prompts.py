@@ -33,7 +33,7 @@ _LARGEST = 8 << 20
 def configured(config: Config) -> list[Target]:
     """The managed prompts among the models of a configuration."""
     return [
-        Target(model.id, model.backend or config.default_backend or next(iter(config.backends), ""), model.region)
+        Target(model.id, config.backend_of(model.backend), model.region)
         for model in config.models.values()
         if managed_prompt(model.id)
     ]

@@ -47,5 +47,4 @@ def _tasks(parts: Assembly) -> Iterator[Series]:
 
 def _findings(parts: Assembly) -> Iterator[Series]:
     what = "What guardrails found in requests and answers and acted upon, by what was done."
-    counts = dict[tuple[str, ...], float](parts.shared.guard_counts.items())
-    yield Series("hapenny_guardrail_findings_total", what, ("stage", "kind", "action"), counts)
+    yield Series("hapenny_guardrail_findings_total", what, ("stage", "kind", "action"), parts.shared.guard_counts)
