@@ -87,6 +87,17 @@ async def test_books_of_an_answer_that_comes_again_are_those_of_the_first_time_i
             assert all(row == first for row in later)
 
 
+def apart(measure, folder):
+    """The number that a coroutine function of this module gives of a folder, in a process of its own."""
+    code = (
+        f"import asyncio, pathlib, sys; from tests.server.test_again import {measure.__name__} as measure;"
+        "print(asyncio.run(measure(pathlib.Path(sys.argv[1]))))"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code, folder], check=True, capture_output=True, text=True, cwd=root)
+    return int(done.stdout)
+
+
 async def left_behind(folder):
     """How many of twelve finished requests are still held, without a collection."""
     async with serving(folder, Scripted()) as (url, app), aiohttp.ClientSession() as session:
@@ -102,13 +113,7 @@ async def left_behind(folder):
 
 
 def test_a_finished_request_is_freed_at_once_without_a_collection(tmp_path):
-    code = (
-        "import asyncio, pathlib, sys; from tests.server.test_again import left_behind;"
-        "print(asyncio.run(left_behind(pathlib.Path(sys.argv[1]))))"
-    )
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], check=True, capture_output=True, text=True, cwd=root)
-    assert int(done.stdout) <= 1  # the last one may still be on its way out
+    assert apart(left_behind, tmp_path) <= 1  # the last one may still be on its way out
 
 
 async def kept_of_large_fields(folder):
@@ -136,13 +141,7 @@ async def kept_of_large_fields(folder):
 
 
 def test_large_fields_beside_a_question_are_not_kept(tmp_path):
-    code = (
-        "import asyncio, pathlib, sys; from tests.server.test_again import kept_of_large_fields;"
-        "print(asyncio.run(kept_of_large_fields(pathlib.Path(sys.argv[1]))))"
-    )
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], check=True, capture_output=True, text=True, cwd=root)
-    assert int(done.stdout) < 3_000_000
+    assert apart(kept_of_large_fields, tmp_path) < 3_000_000
 
 
 def test_a_gateway_that_embeds_nothing_loads_no_embedder():

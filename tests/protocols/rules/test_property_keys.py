@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hapenny.catalog import resolve
-from hapenny.core.events import BlockStarted, BlockStopped, Collector, Started, Stopped, ToolCallDelta
+from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, ToolCallDelta
 from hapenny.core.messages import Message, Text, Tool, ToolResult, ToolUse
 from hapenny.protocols.rules import fit
 from tests.protocols.rules.sending import NOVA, SONNET, said, sent, user
-from tests.protocols.samples import ask
+from tests.protocols.samples import ask, collected
 
 ODD = {
     "type": "object",
@@ -58,11 +58,8 @@ def test_the_client_reads_its_own_keys_however_the_arguments_come(cuts, whole):
     pieces = [arguments[a:b] for a, b in itertools.pairwise(places)]
     events = [Started("m", "m"), BlockStarted(0, "tool_use", 0, "t", "list_apps")]
     events += [ToolCallDelta(piece, 0) for piece in pieces] + [BlockStopped(0), Stopped("tool_use")]
-    collector = Collector()
-    for event in events:
-        for told in fitted.undo.flow([event]):
-            collector.feed(told)
-    (call,) = collector.finish().choices[0].content
+    answer = collected(out for event in events for out in fitted.undo.flow([event]))
+    (call,) = answer.choices[0].content
     if whole:
         assert json.loads(call.arguments) == {"filter[name]": "x", "$select": "y", "plain": {"filter_name__2": 1}}
     else:

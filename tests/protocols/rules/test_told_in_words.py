@@ -9,11 +9,12 @@ import pytest
 
 from hapenny.catalog import resolve
 from hapenny.core.errors import Failure
-from hapenny.core.events import BlockStarted, BlockStopped, Collector, Started, Stopped, ToolCallDelta
+from hapenny.core.events import BlockStarted, BlockStopped, Started, Stopped, ToolCallDelta
 from hapenny.core.messages import Image, Message, Text, ToolResult, ToolUse
 from hapenny.protocols import codec
 from hapenny.protocols.rules import fit
 from tests.protocols.rules.sending import DIALECT, LOOK_UP, NOVA, SONNET, said, sent, user
+from tests.protocols.samples import collected
 
 LLAMA = "us.meta.llama3-3-70b-instruct-v1:0"
 MISTRAL = "mistral.mistral-large-2402-v1:0"
@@ -173,10 +174,7 @@ def called():
 def test_a_client_that_sent_functions_reads_a_function_call():
     body = json.dumps({"model": "m", "messages": CALLED[:1], **FUNCTIONS}).encode()
     request = codec("openai").decode_request(body, model=None, stream=None, headers={})
-    collector = Collector()
-    for event in called():
-        collector.feed(event)
-    choice = json.loads(codec("openai").encode_answer(collector.finish(), request))["choices"][0]
+    choice = json.loads(codec("openai").encode_answer(collected(called()), request))["choices"][0]
     assert choice["message"]["function_call"] == {"name": "look_up", "arguments": '{"a": 1}'}
     assert "tool_calls" not in choice["message"]
     assert choice["finish_reason"] == "function_call"
@@ -348,10 +346,7 @@ def test_tools_of_a_namespace_are_functions_and_their_calls_come_back_with_it(se
     events = called()
     events[1] = BlockStarted(0, "tool_use", 0, "t1", "agents__spawn")
     told = fitted.undo.flow(events)
-    collector = Collector()
-    for event in told:
-        collector.feed(event)
-    (item,) = json.loads(codec("responses").encode_answer(collector.finish(), request))["output"]
+    (item,) = json.loads(codec("responses").encode_answer(collected(told), request))["output"]
     assert (item["type"], item["namespace"], item["name"], item["call_id"]) == (
         "function_call",
         "agents",
