@@ -39,9 +39,7 @@ def configured(config: Config) -> list[Target]:
     ]
 
 
-async def keep(
-    prompts: Iterable[Target], backends: Mapping[str, Backend], prices: Prices, clock: Clock
-) -> None:  # fmt: skip
+async def keep(prompts: Iterable[Target], backends: Mapping[str, Backend], prices: Prices, clock: Clock) -> None:
     """Reads the templates now, and again those that may change. Never raises; ends when nothing may change any more."""
     waiting = list(prompts)
     told: set[str] = set()

@@ -100,10 +100,9 @@ def phrase(topic: str, written: str) -> _Phrase:
     return _Phrase(topic, parts, sum(map(len, parts)) + GAP * (len(parts) - 1) + 1)
 
 
-def _first(each: _Phrase, text: str, heads: list[tuple[int, int]]) -> tuple[int, int] | None:
-    """Where a phrase stands first, given the places of its first part. Each further part's places are joined with the
-    nearest end of what comes before it."""
-    ends = heads  # (begin of all, end so far)
+def _first(each: _Phrase, text: str, ends: list[tuple[int, int]]) -> tuple[int, int] | None:
+    """Where a phrase stands first, given the places (begin of all, end so far) of its first part. Each further part's
+    places are joined with the nearest end of what comes before it."""
     for part in each.parts[1:]:
         if not ends:
             return None
