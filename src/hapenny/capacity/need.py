@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -20,7 +21,7 @@ class Spread(Struct, frozen=True):
     most: float
 
     @classmethod
-    def of(cls, values: NDArray[np.float64]) -> Spread:
+    def of(cls, values: NDArray[np.floating[Any]]) -> Spread:
         """Of one value a window."""
         p50, p95, p99 = np.percentile(values, (50, 95, 99))
         return cls(float(p50), float(p95), float(p99), float(values.max()))
