@@ -23,3 +23,22 @@ def test_a_fallback_that_is_the_same_model_proves_nothing():
 
 def test_without_fallbacks_nothing_is_tried():
     assert check_fallbacks(load(text=TIERS)) == []
+
+
+def test_a_dry_run_touches_nothing_of_the_deployment(tmp_path):
+    config = load(
+        text=TIERS
+        + f"""
+fallbacks: {{strong: [fast]}}
+fingerprint_key: 0123456789abcdef
+shared: redis://127.0.0.1:9
+alerts: {{webhook: "http://127.0.0.1:9/x"}}
+emf: {{path: "{tmp_path}/emf"}}
+state: "{tmp_path}/state.db"
+batch: {{journal: "{tmp_path}/journal"}}
+admission: {{store: "{tmp_path}/keys.db"}}
+ledger: {{path: "{tmp_path}/ledger.db"}}
+"""
+    )
+    assert all(one.answered for one in check_fallbacks(config))
+    assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hapenny.admission.keys import OPEN
-from hapenny.admission.options import AdmissionOptions
 from hapenny.backends.contract import Backend
 from hapenny.config import STAGES, Config
 from hapenny.config.stages import LOSSY
@@ -30,6 +29,7 @@ from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
 from hapenny.simulation.loop import VirtualClock
 from hapenny.studies.arrivals import serve_all
+from hapenny.studies.detached import detached
 from hapenny.studies.logged import LoggedProvider, request
 from hapenny.studies.traffic_log import Log
 from hapenny.studies.virtual_run import quiet_collector
@@ -107,9 +107,7 @@ def settled(config: Config) -> tuple[Config, list[str]]:
         routes[name] = replace(route, stages=modes, audit_share=0.0)
     plain = Config()
     bare = replace(
-        config, routes=routes, ledger=None, keys=[], guardrails={}, collections={}, embedders={}, rerankers={},
-        state="", shared="", counters="memory", admission=AdmissionOptions(store="memory:"),
-        alerts=replace(config.alerts, webhook=""), traces=None, emf=None, content=None, batch=None, intents=None,
+        detached(config), routes=routes, keys=[], guardrails={}, embedders={}, rerankers={}, intents=None,
         precompute=plain.precompute, edge=plain.edge, counting=plain.counting,
     )  # fmt: skip
     return bare, sorted(left)
