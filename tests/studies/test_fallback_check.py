@@ -1,5 +1,6 @@
 from hapenny.config import load
 from hapenny.studies.fallback_check import WAYS, check_fallbacks
+from tests.studies.deployment import deployed
 
 TIERS = "backends: {simulated: {kind: simulated, card: current-2026}}\n"
 
@@ -26,19 +27,6 @@ def test_without_fallbacks_nothing_is_tried():
 
 
 def test_a_dry_run_touches_nothing_of_the_deployment(tmp_path):
-    config = load(
-        text=TIERS
-        + f"""
-fallbacks: {{strong: [fast]}}
-fingerprint_key: 0123456789abcdef
-shared: redis://127.0.0.1:9
-alerts: {{webhook: "http://127.0.0.1:9/x"}}
-emf: {{path: "{tmp_path}/emf"}}
-state: "{tmp_path}/state.db"
-batch: {{journal: "{tmp_path}/journal"}}
-admission: {{store: "{tmp_path}/keys.db"}}
-ledger: {{path: "{tmp_path}/ledger.db"}}
-"""
-    )
+    config = load(text=TIERS + "fallbacks: {strong: [fast]}\n" + deployed(tmp_path))
     assert all(one.answered for one in check_fallbacks(config))
     assert list(tmp_path.iterdir()) == []

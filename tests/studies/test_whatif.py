@@ -15,6 +15,7 @@ from hapenny.telemetry.summary import summarise
 from hapenny.workload.mix import load as load_mix
 from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import Population
+from tests.studies.deployment import deployed
 
 SONNET = "anthropic.claude-sonnet-5-5"
 HAIKU = "anthropic.claude-haiku-5-5"
@@ -173,18 +174,6 @@ def test_two_configurations_are_compared_in_pairs():
 
 
 def test_a_replay_touches_nothing_of_the_deployment(tmp_path):
-    settings = load(
-        text=f"""
-backends: {{simulated: {{kind: simulated}}}}
-fingerprint_key: 0123456789abcdef
-shared: redis://127.0.0.1:9
-alerts: {{webhook: "http://127.0.0.1:9/x"}}
-emf: {{path: "{tmp_path}/emf"}}
-state: "{tmp_path}/state.db"
-batch: {{journal: "{tmp_path}/journal"}}
-admission: {{store: "{tmp_path}/keys.db"}}
-ledger: {{path: "{tmp_path}/ledger.db"}}
-"""
-    )
+    settings = load(text="backends: {simulated: {kind: simulated}}\n" + deployed(tmp_path))
     assert replay(log(ROWS), settings).requests == 30
     assert list(tmp_path.iterdir()) == []
