@@ -17,6 +17,7 @@ from hapenny.server.app import App
 from hapenny.server.transport.messages import Request, Response
 from hapenny.simulation.loop import VirtualLoop
 from hapenny.simulation.provider import SimulatedProvider
+from hapenny.studies.player import in_time
 from hapenny.telemetry.rows import Row
 from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import Message
@@ -79,12 +80,8 @@ class Application:
 
     async def play(self) -> None:
         """Sends every message at its time, a follow-up after the answer that it follows."""
-        clock, running = self._clock, asyncio.get_running_loop()
-        start, first, tasks = clock.now(), self._messages[0].at, []
-        for message in self._messages:
-            wait = start + message.at - first - clock.now()
-            if wait > 0:
-                await clock.sleep(wait)
+        running, tasks = asyncio.get_running_loop(), []
+        async for message in in_time(self._clock, self._messages):
             self._answers[message.number] = running.create_future()
             tasks.append(running.create_task(self._one(message)))
         await asyncio.gather(*tasks)

@@ -13,6 +13,8 @@ import random
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.scaling.traces import requests as trace_files
+
 BANK = """\
 You are the assistant of a retail bank. Answer the customer's question in at most three sentences, politely and
 exactly. Never ask for a PIN, a password or a full card number. Use the bank's rules below; where they do not answer
@@ -166,10 +168,11 @@ def build(data: Path, requests: int, seed: int = 11) -> list[Item]:
 
 def arrivals(data: Path, requests: int, compress: float) -> list[float]:
     """Seconds from the start at which the requests come: the trace's own gaps, compressed."""
-    stored = [path for path in sorted((data / "traces").glob("*.csv.gz")) if "10min" not in path.name]
+    stored = trace_files(data / "traces")
     if not stored:
         raise SystemExit(f"no trace of requests (*.csv.gz) in {data / 'traces'}")
-    path = next((path for path in stored if path.name.startswith("azure2023_conv")), stored[0])
+    usual = (path for name, path in stored.items() if name.startswith("azure2023_conv"))
+    path = next(usual, next(iter(stored.values())))
     with gzip.open(path, "rt") as lines:
         times = [float(row["timestamp_s"]) for row in csv.DictReader(lines)]
     times = [time - times[0] for time in times]

@@ -19,7 +19,8 @@ from hapenny.config import STAGES, load
 from hapenny.core.clock import RealClock
 from hapenny.simulation.cards import LINEUPS
 from hapenny.studies.driver import drive
-from hapenny.studies.whatif import read, replay
+from hapenny.studies.traffic_log import read
+from hapenny.studies.whatif import replay
 from hapenny.telemetry.schema import open_ledger
 from hapenny.telemetry.summary import summarise
 from hapenny.workload.mix import load as load_mix

@@ -22,7 +22,7 @@ def name(path: Path) -> str:
 
 def requests(data: Path) -> dict[str, Path]:
     """Files of requests by name."""
-    return {name(path): path for path in sorted(data.glob("*.csv.gz")) if not name(path).endswith("_10min")}
+    return {name(path): path for path in sorted(data.glob("*.csv.gz")) if "10min" not in path.name}
 
 
 def rates(data: Path) -> dict[str, Path]:

@@ -74,15 +74,7 @@ def _one_handbook(messages: Sequence[Message], shop: Shop) -> list[Message]:
 
 def _long_chats(messages: Sequence[Message], shop: Shop) -> list[Message]:
     """Few customers who ask on and on: each question carries the conversation so far, passages and all."""
-    chats: dict[str, list[Message]] = {}
-    made = []
-    for place, message in enumerate(messages):
-        chat = chats.setdefault(f"chat-{place // 40}", [])
-        session = f"chat-{place // 40}"
-        # The conversation is one thread: earlier turns are those of this chat.
-        made.append(replace(message, session=session, user=session, earlier=tuple(each.number for each in chat[-39:])))
-        chat.append(message)
-    return made
+    return _talks(messages, 40, "chat")
 
 
 _EACH = 10
@@ -118,11 +110,11 @@ def _searches(messages: Sequence[Message], shop: Shop) -> list[Message]:
     return _talks([replace(message, tools=1_200) for message in messages], _EACH)
 
 
-def _talks(messages: Sequence[Message], turns: int) -> list[Message]:
-    """The messages as conversations of so many turns."""
+def _talks(messages: Sequence[Message], turns: int, kind: str = "talk") -> list[Message]:
+    """The messages as conversations of so many turns, each one thread: earlier turns are those of this conversation."""
     made: list[Message] = []
     for place, message in enumerate(messages):
-        name, before = f"talk-{place // turns}", messages[place - place % turns : place]
+        name, before = f"{kind}-{place // turns}", messages[place - place % turns : place]
         made.append(replace(message, session=name, user=name, earlier=tuple(each.number for each in before)))
     return made
 
@@ -143,6 +135,8 @@ class Kind(Struct, frozen=True):
     shape: Callable[[Sequence[Message], Shop], list[Message]]
     quota: float | None = None
     """The provider's quota of requests a minute as a share of what is sent; None: there is enough of it."""
+    talks: bool = False
+    """Whether conversations are made of the messages anew, so that the population's own sessions say nothing."""
 
 
 KINDS: dict[str, Kind] = {
@@ -154,12 +148,14 @@ KINDS: dict[str, Kind] = {
                      _one_handbook),
     "document_qa": Kind("ten questions to each long document", lambda mix: _only(mix, *POLICY[:3]), _documents_asked),
     "code_assistant": Kind("a project's files in front of twelve turns",
-                           lambda mix: _only(mix, "export", "translation"), _one_assistant),
-    "agentic_search": Kind("many tools, ten look-ups in a row", lambda mix: _only(mix, *LOOKED_UP), _searches),
+                           lambda mix: _only(mix, "export", "translation"), _one_assistant, talks=True),
+    "agentic_search": Kind("many tools, ten look-ups in a row", lambda mix: _only(mix, *LOOKED_UP), _searches,
+                           talks=True),
     "wordy": Kind("instructions that say much twice", lambda mix: _only(mix, *READ), _wordy),
     "agent": Kind("orders and stock, looked up by tools", lambda mix: _only(mix, *LOOKED_UP), _as_it_is),
     "scarce": Kind("the mix at a quota of seven tenths", lambda mix: mix, _as_it_is, quota=0.7),
-    "long_chat": Kind("conversations of forty turns", lambda mix: _only(mix, *READ, "returns", "store"), _long_chats),
+    "long_chat": Kind("conversations of forty turns", lambda mix: _only(mix, *READ, "returns", "store"), _long_chats,
+                      talks=True),
 }  # fmt: skip
 
 
@@ -169,7 +165,7 @@ def build(name: str, learn: int, measured: int, seed: int = 7, mix: str | None =
     population = Population(kind.mix(mixes.load(mix)), seed=seed)
     both = population.messages(learn + measured, _DAYS)
     first, second = both[:learn], both[learn:]
-    if name not in ("long_chat", "code_assistant", "agentic_search"):
+    if not kind.talks:
         kept = {message.session for message in second}
         first = [message for message in apart(first, second) if message.session not in kept]
     shop = population.shop

@@ -7,6 +7,8 @@ import gzip
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.scaling.traces import folder, requests
+
 
 class Arrival(NamedTuple):
     """One request of a trace: seconds from the start, tokens in and out."""
@@ -41,8 +43,7 @@ def to_load(rows: list[Arrival], units: list[float], per_s: float) -> list[Arriv
 def find(data: Path, *names: str) -> Path:
     """The first of `names` (file name up to the first dot) that the folder or its sub-folder `traces` has; any
     request trace otherwise."""
-    stored = sorted(data.glob("*.csv.gz")) or sorted((data / "traces").glob("*.csv.gz"))
-    requests = {path.name.partition(".")[0]: path for path in stored if "10min" not in path.name}
-    if not requests:
+    stored = requests(folder(data))
+    if not stored:
         raise SystemExit(f"no request trace (*.csv.gz) in {data}")
-    return next((requests[name] for name in names if name in requests), next(iter(requests.values())))
+    return next((stored[name] for name in names if name in stored), next(iter(stored.values())))

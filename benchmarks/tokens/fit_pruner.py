@@ -101,7 +101,6 @@ def cross_validate(everything: list[Measured], english: int) -> dict[str, Any]:
     """Figures by five folds over articles."""
     folds = [zlib.crc32(measured.case.group.encode()) % 5 for measured in everything]
     results: dict[str, dict[str, list[float]]] = {}
-    lines: list[dict[str, Any]] = []
     for fold in range(5):
         train = [place for place, other in enumerate(folds) if other != fold]
         learn([everything[place] for place in train], with_vectors=False)
@@ -109,13 +108,13 @@ def cross_validate(everything: list[Measured], english: int) -> dict[str, Any]:
         held = [everything[place] for place, other in enumerate(folds) if other == fold]
         for with_vectors, mark in ((False, ""), (True, " with vectors")):
             items = [item for item in held if item.vector is not None] if with_vectors else held
-            lines.clear()
-            measured = measure(items, with_vectors=with_vectors, record=lines.append)
+            lines: list[dict[str, Any]] = []
+            figures = measure(items, with_vectors=with_vectors, record=lines.append)
             for line in lines:
                 if line["share"] == "20":
                     by = results.setdefault(line["set"] + mark, {})
                     by.setdefault("20_sentences_only", []).append(line["sentences_only"])
-            for name, shares in measured.items():
+            for name, shares in figures.items():
                 for share, values in shares.items():
                     results.setdefault(name + mark, {}).setdefault(share, []).extend(values)
     return {

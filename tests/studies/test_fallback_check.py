@@ -1,5 +1,6 @@
 from hapenny.config import load
 from hapenny.studies.fallback_check import WAYS, check_fallbacks
+from tests.studies.deployment import deployed
 
 TIERS = "backends: {simulated: {kind: simulated, card: current-2026}}\n"
 
@@ -23,3 +24,9 @@ def test_a_fallback_that_is_the_same_model_proves_nothing():
 
 def test_without_fallbacks_nothing_is_tried():
     assert check_fallbacks(load(text=TIERS)) == []
+
+
+def test_a_dry_run_touches_nothing_of_the_deployment(tmp_path):
+    config = load(text=TIERS + "fallbacks: {strong: [fast]}\n" + deployed(tmp_path))
+    assert all(one.answered for one in check_fallbacks(config))
+    assert list(tmp_path.iterdir()) == []

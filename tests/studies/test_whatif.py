@@ -7,15 +7,15 @@ from msgspec.structs import replace
 
 from hapenny.config import STAGES, load
 from hapenny.studies.logged import Logged, Pace, request, words
+from hapenny.studies.traffic_log import Log, read
 from hapenny.studies.virtual_run import run
-from hapenny.studies.whatif import QUANTILES, Log, Span, cheaper, read, replay, settled
-from hapenny.telemetry.figures import Scope
+from hapenny.studies.whatif import QUANTILES, Span, cheaper, replay, settled
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.summary import summarise
 from hapenny.workload.mix import load as load_mix
 from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import Population
-from tests.console.pages import made
+from tests.studies.deployment import deployed
 
 SONNET = "anthropic.claude-sonnet-5-5"
 HAIKU = "anthropic.claude-haiku-5-5"
@@ -174,36 +174,6 @@ def test_two_configurations_are_compared_in_pairs():
 
 
 def test_a_replay_touches_nothing_of_the_deployment(tmp_path):
-    settings = load(
-        text=f"""
-backends: {{simulated: {{kind: simulated}}}}
-fingerprint_key: 0123456789abcdef
-shared: redis://127.0.0.1:9
-alerts: {{webhook: "http://127.0.0.1:9/x"}}
-emf: {{path: "{tmp_path}/emf"}}
-state: "{tmp_path}/state.db"
-batch: {{journal: "{tmp_path}/journal"}}
-admission: {{store: "{tmp_path}/keys.db"}}
-ledger: {{path: "{tmp_path}/ledger.db"}}
-"""
-    )
+    settings = load(text="backends: {simulated: {kind: simulated}}\n" + deployed(tmp_path))
     assert replay(log(ROWS), settings).requests == 30
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_part_of_a_ledger_is_read(tmp_path):
-    rows = made(tmp_path / "ledger.db", 200)
-    clients = [row for row in rows if not row.background and row.outcome != "failed"]
-    whole = read(tmp_path / "ledger.db")
-    assert len(whole.rows) == len(clients)
-    assert whole.start == clients[0].wall
-    middle = clients[100].wall
-    later = read(tmp_path / "ledger.db", Scope(since=middle, tenant="tenant-00"))
-    assert len(later.rows) == sum(row.wall >= middle and row.tenant == "tenant-00" for row in clients)
-    assert len(read(tmp_path / "ledger.db", most=10).rows) <= 10
-    with pytest.raises(ValueError, match="no requests in this range"):
-        read(tmp_path / "ledger.db", Scope(tenant="nobody"))
-    trace = tmp_path / "day.csv"
-    trace.write_text("timestamp_s,input_tokens,output_tokens\n0,500,80\n")
-    with pytest.raises(ValueError, match="neither dates nor labels"):
-        read(trace, Scope(tenant="nobody"))

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from hapenny.capacity.instances import StartProfile, start
+from hapenny.capacity.instances import TIMEOUTS, StartProfile, start
 
 State: TypeAlias = Literal["registered", "downloading", "loading", "warming", "ready", "draining", "unloaded"]
 _NEXT: dict[State, tuple[State, ...]] = {
@@ -47,8 +47,8 @@ def steps(profile: StartProfile, weights_gb: float, *, drain_s: float = 300.0) -
     made = start(profile, weights_gb)
     if not made.fits:
         raise ValueError(
-            f"{weights_gb:g} GB: download {made.download_s:,.0f} s and start {made.ready_s:,.0f} s, of 3,600 s each. "
-            "Fix: fewer bits, several shards, or weights on the instance's disk"
+            f"{weights_gb:g} GB: download {made.download_s:,.0f} s and start {made.ready_s:,.0f} s, "
+            f"of {TIMEOUTS[1]:,} s each. Fix: fewer bits, several shards, or weights on the instance's disk"
         )
     limits = made.limits
     warm = min(WARM_S, made.ready_s)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from hapenny.workload.trace import Arrival
 
@@ -17,6 +19,12 @@ class Spread(Struct, frozen=True):
     p95: float
     p99: float
     most: float
+
+    @classmethod
+    def of(cls, values: NDArray[np.floating[Any]]) -> Spread:
+        """Of one value a window."""
+        p50, p95, p99 = np.percentile(values, (50, 95, 99))
+        return cls(float(p50), float(p95), float(p99), float(values.max()))
 
 
 class Need(Struct, frozen=True, kw_only=True):
@@ -48,10 +56,8 @@ def need(
     bins = max(1, int(np.ceil((at[-1] + 1e-9) / window_s)))
     place = np.minimum((at / window_s).astype(int), bins - 1)
 
-    def spread(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Spread:
-        sums = np.bincount(place, weights=values, minlength=bins) * (60.0 / window_s)
-        p50, p95, p99 = np.percentile(sums, (50, 95, 99))
-        return Spread(float(p50), float(p95), float(p99), float(sums.max()))
+    def spread(values: NDArray[np.float64]) -> Spread:
+        return Spread.of(np.bincount(place, weights=values, minlength=bins) * (60.0 / window_s))
 
     counted = fresh + burndown * output
     return Need(

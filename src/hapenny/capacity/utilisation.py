@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -144,9 +144,7 @@ def utilisation(
     groups: dict[tuple[str, str, str], list[_Call]] = defaultdict(list)
     for each in calls:
         groups[each[2:5]].append(each)
-    by_model: dict[str, int] = defaultdict(int)
-    for model, _, _ in groups:
-        by_model[model] += 1
+    by_model = Counter(model for model, _, _ in groups)
     places = []
     for (model, region, tier), rows in groups.items():
         counted = seen.get(model) if seen is not None and by_model[model] == 1 else None
@@ -208,7 +206,7 @@ def _place(
     took = np.array([each[1] - each[0] for each in rows])
     span = max(1.0, last - first)
     held = float(sum((each[5] + each[6]) * seconds for each, seconds in zip(rows, took, strict=True)) / span)
-    use, calls = _spread(tokens), _spread(requests)
+    use, calls = Spread.of(tokens), Spread.of(requests)
     return PlaceUse(
         model=model, region=region, service_tier=tier, calls=len(rows),
         failed=sum(each[7] == "failed" for each in rows), throttled=sum(each[8] == "rate_limited" for each in rows),
@@ -247,11 +245,6 @@ def _levels(tokens: NDArray[np.float64]) -> list[tuple[float, float]]:
     return [((number + 1) * MINUTE, float(value)) for number, value in enumerate(tokens)]
 
 
-def _spread(values: NDArray[np.float64]) -> Spread:
-    p50, p95, p99 = np.percentile(values, (50, 95, 99))
-    return Spread(float(p50), float(p95), float(p99), float(values.max()))
-
-
 _Shape = tuple[str, str, int, int]
 
 
@@ -275,12 +268,12 @@ def _patterns(shapes: Sequence[_Shape], by: int) -> list[Pattern]:
     patterns = []
     for name, rows in groups.items():
         prompts, outputs = [each[2] for each in rows], [each[3] for each in rows]
-        half, most = (50, 95)
+        prompt_p50, prompt_p95 = np.percentile(prompts, (50, 95))
+        output_p50, output_p95 = np.percentile(outputs, (50, 95))
         patterns.append(
             Pattern(
-                name=name, requests=len(rows), prompt_p50=float(np.percentile(prompts, half)),
-                prompt_p95=float(np.percentile(prompts, most)), output_p50=float(np.percentile(outputs, half)),
-                output_p95=float(np.percentile(outputs, most)),
+                name=name, requests=len(rows), prompt_p50=float(prompt_p50), prompt_p95=float(prompt_p95),
+                output_p50=float(output_p50), output_p95=float(output_p95),
                 share_of_tokens=(sum(prompts) + sum(outputs)) / total,
             )
         )  # fmt: skip

@@ -41,7 +41,8 @@ def whatif(
 
     from hapenny.config import load
     from hapenny.config.problems import ConfigError
-    from hapenny.studies.whatif import cheaper, compare, read, settled
+    from hapenny.studies.traffic_log import read
+    from hapenny.studies.whatif import cheaper, compare, settled
     from hapenny.telemetry.figures import Scope
 
     scope = Scope(

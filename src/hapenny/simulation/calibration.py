@@ -49,16 +49,17 @@ def calibrate(points: Sequence[Point], known: ServerCard | None = None) -> Calib
     at_once = np.array([each.at_once for each in points], dtype=float)
     token = np.array([each.token_s for each in points])
     step, sequence = _line(at_once, token)
+    token_fit = step + sequence * at_once
     prompts = np.array([each.prompt for each in points], dtype=float)
-    waited = np.array([each.first_s for each in points]) - (step + sequence * at_once) * np.ceil(prompts / known.chunk)
-    told = waited > 0
-    if not told.any():
+    first = np.array([each.first_s for each in points])
+    steps = token_fit * np.ceil(prompts / known.chunk)
+    waited = first - steps
+    seen = waited > 0
+    if not seen.any():
         raise ValueError("first tokens come no later than others: no prompt is seen. Fix: points with longer prompts")
-    per_token = float((waited[told] * prompts[told]).sum() / (prompts[told] ** 2).sum())
+    per_token = float((waited[seen] * prompts[seen]).sum() / (prompts[seen] ** 2).sum())
     card = replace(known, step_s=step, sequence_s=sequence, prefill_tokens_per_s=1 / per_token)
-    first = prompts * per_token + (step + sequence * at_once) * np.ceil(prompts / known.chunk)
-    shown = np.array([each.first_s for each in points])
-    errors = np.concatenate([abs((step + sequence * at_once) / token - 1), abs(first / shown - 1)])
+    errors = np.concatenate([abs(token_fit / token - 1), abs((prompts * per_token + steps) / first - 1)])
     return Calibrated(card=card, error=float(errors.mean()))
 
 

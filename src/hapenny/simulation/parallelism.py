@@ -78,6 +78,15 @@ class Chips(Struct, frozen=True, kw_only=True):
     """Instances within reach of `between`."""
     source: str = "assumed"
 
+    @property
+    def reach(self) -> int:
+        """Chips that are joined."""
+        return self.an_instance * self.joined
+
+    def holding(self, copy: int) -> int:
+        """Chips of what holds a copy of so many: an instance, else all that are joined."""
+        return self.an_instance if copy <= self.an_instance else self.reach
+
 
 _GIB = float(1 << 30)
 CHIPS = {
@@ -138,9 +147,10 @@ def server(model: ModelSize, chips: Chips, spread: Spread, *, start_s: float = 1
     """
     if spread.tensor < 1 or spread.pipeline < 1:
         raise ValueError("tensor and pipeline count chips. Fix: 1 or more of each")
-    reach = chips.an_instance * chips.joined
-    if spread.chips > reach:
-        raise ValueError(f"{chips.name}: {spread.chips} chips, of {reach} that are joined. Fix: fewer, or other chips")
+    if spread.chips > chips.reach:
+        raise ValueError(
+            f"{chips.name}: {spread.chips} chips, of {chips.reach} that are joined. Fix: fewer, or other chips"
+        )
     kind = PRECISIONS[spread.precision]
     weights = model.parameters * kind.bytes_each
     left = spread.chips * chips.memory_bytes * USED - weights
@@ -163,7 +173,7 @@ def server(model: ModelSize, chips: Chips, spread: Spread, *, start_s: float = 1
     )  # fmt: skip
     return Server(
         card=card,
-        copies=max(1, (chips.an_instance if spread.chips <= chips.an_instance else reach) // spread.chips),
+        copies=chips.holding(spread.chips) // spread.chips,
         link_share=(fixed + 8 * token) / (step + 8 * sequence),
         quality="as published" if spread.precision == "fp16" else "not measured: compare it on your own questions",
     )
@@ -191,20 +201,16 @@ def best(model: ModelSize, chips: Chips, precision: PrecisionName = "fp16") -> S
         ValueError: none fits.
     """
     fitting: list[tuple[float, float, int, Spread]] = []
-    reach = chips.an_instance * chips.joined
     for tensor in (1, 2, 4, 8, 12, 16, 32, 64):
         for pipeline in (1, 2, 3, 4, 8, 16):
             spread = Spread(tensor=tensor, pipeline=pipeline, precision=precision)
-            if spread.chips > reach:
-                continue
             try:
                 made = server(model, chips, spread)
             except ValueError:
                 continue
             at_once = min(32, made.card.kv_tokens // CONTEXT)
             step = made.card.step_s + at_once * made.card.sequence_s
-            held = chips.an_instance if spread.chips <= chips.an_instance else reach
-            fitting.append((-made.copies * at_once / step / held, step, spread.chips, spread))
+            fitting.append((-made.copies * at_once / step / chips.holding(spread.chips), step, spread.chips, spread))
     if not fitting:
         size = model.parameters * PRECISIONS[precision].bytes_each / 1e9
         raise ValueError(f"{chips.name}: {size:.0f} GB of weights at {precision} fit no spread. Fix: fewer bits")

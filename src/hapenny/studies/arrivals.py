@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from hapenny.core.clock import Clock
 
 T = TypeVar("T")
+
+
+async def in_time(clock: Clock, arrivals: Iterable[tuple[float, T]], first: float = 0.0) -> AsyncIterator[T]:
+    """Each request when its time has come.
+
+    Args:
+        clock: real or virtual.
+        arrivals: in order: seconds, and the request.
+        first: the time among theirs that is now.
+    """
+    start = clock.now()
+    for at, one in arrivals:
+        wait = start + at - first - clock.now()
+        if wait > 0:
+            await clock.sleep(wait)
+        yield one
 
 
 async def serve_all(
@@ -21,13 +37,9 @@ async def serve_all(
         arrivals: in order: seconds from now, and what `serve` is given then.
         serve: one request to its end; what it raises is not handed on.
     """
-    start = clock.now()
     running = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
-    for at, one in arrivals:
-        wait = start + at - clock.now()
-        if wait > 0:
-            await clock.sleep(wait)
+    async for one in in_time(clock, arrivals):
         task = running.create_task(serve(one))
         tasks.add(task)
         task.add_done_callback(tasks.discard)

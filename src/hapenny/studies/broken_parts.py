@@ -57,7 +57,7 @@ class FailingCounters(MemoryCounters):
 
     def _reach(self) -> None:
         now = self._time.now()
-        if any(each.at <= now < each.until for each in self._lost):
+        if any(each.lasts(now) for each in self._lost):
             raise ConnectionError("the store of quotas cannot be reached")
 
 
@@ -72,6 +72,6 @@ class FailingLedgerFile(LedgerFile):
     def insert(self, batch: Sequence[Row | Entry], extra: Sequence[Entry] = (), *, again: bool = False) -> int:
         """Writes as a ledger's file does. Raises `sqlite3.OperationalError` while the disk is full."""
         now = self._time.now()
-        if any(each.at <= now < each.until for each in self._full):
+        if any(each.lasts(now) for each in self._full):
             raise sqlite3.OperationalError("database or disk is full")
         return super().insert(batch, extra, again=again)

@@ -22,6 +22,7 @@ from hapenny.core.messages import Context, Message, Request, Text
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
 from hapenny.simulation.loop import VirtualClock
+from hapenny.studies.detached import detached
 
 Way: TypeAlias = Failure | Sequence[Event]
 
@@ -57,10 +58,8 @@ def check_fallbacks(config: Config) -> list[Tried]:
     if not config.fallbacks:
         return []
     quiet = msgspec.structs.replace(
-        config, ledger=None, state="", content=None, traces=None, batch=None, counters="memory", shared="",
-        collections={},
-        routes={name: _plain(route) for name, route in config.routes.items()},
-    )  # fmt: skip
+        detached(config), routes={name: _plain(route) for name, route in config.routes.items()}
+    )
     return [
         tried
         for name in config.fallbacks

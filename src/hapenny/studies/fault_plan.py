@@ -34,6 +34,10 @@ class Mishap(Struct, frozen=True, kw_only=True):
     until: float
     amount: float = 0.0
 
+    def lasts(self, at: float) -> bool:
+        """Whether it is so at that time."""
+        return self.at <= at < self.until
+
 
 class Ask(Struct, frozen=True, kw_only=True):
     """One request of a tenant."""
@@ -99,17 +103,17 @@ def _asks(clock: RealClock, seed: int, requests: int, mishaps: list[Mishap]) -> 
     chance = clock.random
     known = [f"Where is order {chance.randint(1, 10**6)}?" for _ in range(max(5, requests // 4))]
     spans = {mishap.kind: mishap for mishap in mishaps}
+    burst, leaving, slow = spans.get("burst"), spans.get("leaving"), spans.get("slow_readers")
     asks = []
     for number in range(requests):
         question = chance.choice(known) if chance.random() < 0.5 else f"Which volume is number {seed} {number}?"
         at = chance.uniform(0, DAY_S)
-        burst = spans.get("burst")
         if burst is not None and chance.random() < 0.1:  # a tenth of all at once, half of them the same
             at, question = burst.at, known[0] if chance.random() < 0.5 else question
         leaves, pause = None, 0.0
-        if _within(spans.get("leaving"), at) and chance.random() < 0.5:
+        if leaving is not None and leaving.lasts(at) and chance.random() < 0.5:
             leaves = chance.choice((0.0, 0.3, 1.0, 4.0))
-        if _within(spans.get("slow_readers"), at):
+        if slow is not None and slow.lasts(at):
             pause = chance.choice((0.0, 0.5, 2.0))
         asks.append(
             Ask(
@@ -118,7 +122,3 @@ def _asks(clock: RealClock, seed: int, requests: int, mishaps: list[Mishap]) -> 
             )
         )  # fmt: skip
     return sorted(asks, key=lambda ask: ask.at)
-
-
-def _within(span: Mishap | None, at: float) -> bool:
-    return span is not None and span.at <= at < span.until

@@ -8,7 +8,7 @@ from typing import Any
 from hapenny.capacity.utilisation import Limits
 from hapenny.catalog import resolve
 from hapenny.config import Config
-from hapenny.throughput.imported import of_file
+from hapenny.throughput.imported import account_quota, of_file
 from hapenny.throughput.options import NOTHING_SAID, THROUGHPUT_STAGE
 
 
@@ -44,8 +44,7 @@ def place_limits(
                 (each.quota for each in known.endpoints if each.quota is not None and each.region == region),
                 known.quota,
             )
-            if spec == NOTHING_SAID.quota and tier in ("standard", "priority"):
-                spec = imported.get((region, model)) or imported.get(("", model)) or spec
+            spec = account_quota(imported, spec, model=model, region=region, service_tier=tier)
             if spec.tokens_per_minute or spec.requests_per_minute:
                 return Limits(
                     tokens=spec.tokens_per_minute, requests=spec.requests_per_minute, burndown=spec.output_burndown

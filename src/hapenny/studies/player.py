@@ -17,6 +17,7 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation.provider import SimulatedProvider
+from hapenny.studies import arrivals
 from hapenny.workload.requests import answered, context, request
 from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import Message
@@ -186,12 +187,7 @@ def judged(message: Message, text: str, failure: str) -> tuple[str, bool]:
     return failure, not failure and bool(text) and message.item.grade(text)
 
 
-async def in_time(clock: Clock, messages: Sequence[Message]) -> AsyncIterator[Message]:
+def in_time(clock: Clock, messages: Sequence[Message]) -> AsyncIterator[Message]:
     """Each message when it is its time; the first one at once."""
-    start = clock.now()
     first = messages[0].at if messages else 0.0
-    for message in messages:
-        wait = start + message.at - first - clock.now()
-        if wait > 0:
-            await clock.sleep(wait)
-        yield message
+    return arrivals.in_time(clock, ((message.at, message) for message in messages), first)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -17,7 +17,7 @@ from hapenny.throughput.dispatch import Dispatcher
 from hapenny.throughput.endpoint import Endpoint
 from hapenny.throughput.gate import Gate
 from hapenny.throughput.hedge import Hedger
-from hapenny.throughput.imported import Place, of_file
+from hapenny.throughput.imported import Place, account_quota, of_file
 from hapenny.throughput.options import NOTHING_SAID, EndpointOptions, ModelOptions, ThroughputOptions
 from hapenny.throughput.pools import Pool, QuotaSpec
 from hapenny.throughput.quota import Quota
@@ -109,14 +109,21 @@ class Dispatchers:
         """The quota of a place: its own, the model's, the account's; none known otherwise."""
         if place.quota is not None:
             return place.quota
-        if model.quota != NOTHING_SAID.quota or there.endpoint or there.service_tier not in ("standard", "priority"):
+        if there.endpoint:
             return model.quota
-        known = self.imported
-        return known.get((there.region, there.model)) or known.get(("", there.model)) or model.quota
+        return account_quota(
+            self.imported, model.quota, model=there.model, region=there.region, service_tier=there.service_tier
+        )
 
     def routes(self) -> dict[Target, Route]:
         """Those in use, for metrics and the console."""
         return dict(self._routes)
+
+    def endpoints(self) -> Iterator[tuple[Target, Endpoint]]:
+        """Each endpoint of the routes in use, and what it is asked for."""
+        for target, route in self.routes().items():
+            for endpoint in route.dispatcher.gate.endpoints:
+                yield target, endpoint
 
     def _by_region(self, target: Target, model: ModelOptions) -> tuple[EndpointOptions, ...]:
         card, policy = self._resolve(target.model), model.regions

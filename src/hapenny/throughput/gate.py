@@ -92,7 +92,7 @@ class Pass:
         self._granted = gate.clock.now()
         self._ttft: float | None = None
         self._yield: Callable[[], None] | None = None
-        self.held = float(job.input_tokens + job.cached_tokens + job.max_tokens)
+        self.held = job.reserved
         self.inflight = endpoint.enter(self._granted, self.held)
 
     def on_yield(self, give_up: Callable[[], None]) -> None:

@@ -78,6 +78,5 @@ class Hints:
                 endpoint.quota.hold.rest(hint.rest_s)
 
     def _endpoints(self) -> Iterator[tuple[tuple[str, str, str], Endpoint]]:
-        for target, route in self._dispatchers.routes().items():
-            for endpoint in route.dispatcher.gate.endpoints:
-                yield (target.model, target.backend, endpoint.name), endpoint
+        for target, endpoint in self._dispatchers.endpoints():
+            yield (target.model, target.backend, endpoint.name), endpoint

@@ -57,6 +57,15 @@ def of_file(path: str) -> dict[Place, QuotaSpec]:
         ) from None
 
 
+def account_quota(
+    imported: Mapping[Place, QuotaSpec], configured: QuotaSpec, *, model: str, region: str, service_tier: str
+) -> QuotaSpec:
+    """The quota in force: `configured`; where that says nothing, the account's for on-demand calls in the region."""
+    if configured != QuotaSpec() or service_tier not in ("standard", "priority"):
+        return configured
+    return imported.get((region, model)) or imported.get(("", model)) or configured
+
+
 def of_account(listed: Iterable[ServiceQuota], ids: Iterable[str], region: str) -> dict[Place, QuotaSpec]:
     """What Service Quotas says in one region, for the models of the catalog's `ids`."""
     made, _ = fragment(listed, ids, region)

@@ -62,6 +62,11 @@ class Job(msgspec.Struct, kw_only=True):
         if self.cost <= 0:
             self.cost = float(self.input_tokens + self.cached_tokens + self.predicted_output)
 
+    @property
+    def reserved(self) -> float:
+        """What a provider sets aside when it starts: its prompt and the limit of its answer."""
+        return float(self.input_tokens + self.cached_tokens + self.max_tokens)
+
 
 ShedKind: TypeAlias = Literal["rate_limited", "overloaded", "provider_account"]
 

@@ -83,17 +83,13 @@ class Quota:
             self.spec = spec
             self._limits()
 
-    def reserved_units(self, job: Job) -> float:
-        """Units the provider sets aside when `job` starts."""
-        return float(job.input_tokens + job.cached_tokens + job.max_tokens)
-
     def settled_units(self, used: Used) -> float:
         """Units the provider counts in the end."""
         return used.input + used.cached * self.spec.cache_read_share + used.output * self._burndown
 
     def expected_units(self, job: Job) -> float:
         """Units `job` will cost, as calls of late turned out against what they reserved."""
-        return self.reserved_units(job) * self._ratio
+        return job.reserved * self._ratio
 
     @property
     def tokens(self) -> Limit | None:
@@ -121,7 +117,7 @@ class Quota:
         """Notes a call under no limit that is known."""
         self._granted_at = self._clock.now()
         if self.learner is not None:
-            self.learner.took(self.reserved_units(job))
+            self.learner.took(job.reserved)
 
     @property
     def rate(self) -> float:
@@ -181,7 +177,7 @@ class Quota:
             return Grant(None, held, 0.0, 0.0)
         learner, charges = self.learner, self._charges(job)
         if not charges:
-            self._made(learner, self.reserved_units(job))
+            self._made(learner, job.reserved)
             return Grant(Ticket("", ()), 0.0, 1.0, 0.0)
         grant = await self._take(charges)
         if grant.ticket is not None:
@@ -232,7 +228,7 @@ class Quota:
         if grant.ticket is None:
             return refused if grant.wait_s < refused.wait_s else grant
         self._beyond_at = self._clock.now()
-        self._made(self.learner, self.reserved_units(job))
+        self._made(self.learner, job.reserved)
         return grant._replace(level=0.0)
 
     def accepted(self, started: float) -> None:
@@ -243,7 +239,7 @@ class Quota:
 
     def settle(self, job: Job, ticket: Ticket, used: Used) -> None:
         """The call ended (also: was aborted) having used `used`. Never waits."""
-        units, reserved = self.settled_units(used), self.reserved_units(job)
+        units, reserved = self.settled_units(used), job.reserved
         if reserved > 0:
             self._ratio += 0.02 * (units / reserved - self._ratio)
         if self.learner is not None:
@@ -258,7 +254,7 @@ class Quota:
         """
         if ticket.charges:
             self._store(ticket).settle(ticket, [0.0] * len(ticket.charges))
-        reserved = self.reserved_units(job)
+        reserved = job.reserved
         self._refused_at = self._clock.now()
         # Where nothing is known of a quota, and nothing is to be learnt, one call's refusal says nothing to the others.
         mirrored = self.learner is not None or self.metered
@@ -313,7 +309,7 @@ class Quota:
         return self._spare if self._spare is not None and ticket.scope == self._spare.scope else self._counters
 
     def _charges(self, job: Job) -> list[Charge]:
-        units = self.reserved_units(job)
+        units = job.reserved
         charges = []
         if (tokens := self.tokens) is not None:
             charges.append(Charge(self._keys[0], tokens, units))

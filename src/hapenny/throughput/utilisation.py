@@ -117,15 +117,14 @@ class UtilisationWatch:
         if now <= self._since:
             return
         known: dict[tuple[Target, str], _Place] = {}
-        for target, route in self._routes.routes().items():
-            for endpoint in route.dispatcher.gate.endpoints:
-                key = (target, endpoint.name)
-                place = self._places.get(key)
-                if place is None or place.endpoint is not endpoint:
-                    place = _Place(endpoint)
-                known[key] = place
-                place.take(now, self._since)
-                self._check(target, place)
+        for target, endpoint in self._routes.endpoints():
+            key = (target, endpoint.name)
+            place = self._places.get(key)
+            if place is None or place.endpoint is not endpoint:
+                place = _Place(endpoint)
+            known[key] = place
+            place.take(now, self._since)
+            self._check(target, place)
         self._places = known
         self._since = now
 

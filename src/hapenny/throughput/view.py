@@ -36,18 +36,17 @@ def series(routes: Dispatchers, known: Callable[[str], bool] = lambda model: Tru
     learnt: dict[tuple[str, ...], float] = {}
     held: dict[tuple[str, ...], float] = {}
     down: dict[tuple[str, ...], float] = {}
-    for target, route in routes.routes().items():
+    for target, endpoint in routes.endpoints():
         if not known(target.model):
             continue
-        for endpoint in route.dispatcher.gate.endpoints:
-            labels = (target.model, endpoint.name)
-            down[labels] = max(down.get(labels, 0.0), float(endpoint.breaker.state == "open"))
-            quota = endpoint.quota
-            if quota is None:
-                continue
-            held[labels] = max(held.get(labels, 0.0), quota.held_s())
-            if quota.learner is not None and (tokens := quota.tokens) is not None:
-                learnt[labels] = tokens.rate * 60
+        labels = (target.model, endpoint.name)
+        down[labels] = max(down.get(labels, 0.0), float(endpoint.breaker.state == "open"))
+        quota = endpoint.quota
+        if quota is None:
+            continue
+        held[labels] = max(held.get(labels, 0.0), quota.held_s())
+        if quota.learner is not None and (tokens := quota.tokens) is not None:
+            learnt[labels] = tokens.rate * 60
     by = ("model", "endpoint")
     yield Series("hapenny_learnt_tokens_per_minute", "Quotas learnt from refusals, where one is kept to.", by, learnt)
     yield Series("hapenny_quota_rest_seconds", "Until a provider that refused is asked again.", by, held)
