@@ -4,17 +4,22 @@ import pytest
 
 from hapenny import Gateway
 from hapenny.backends.simulated import SimulatedBackend
+from hapenny.core.answer import Replay
 from hapenny.core.clock import RealClock
+from hapenny.core.events import Choice, Completion, Tokens, events_of
+from hapenny.core.messages import Message, Request, Text
+from hapenny.guarding.policy import Policy
+from hapenny.guarding.request_guard import RequestGuard
 from hapenny.simulation.cards import MANGA_2024
 from hapenny.simulation.provider import SimulatedProvider
 from hapenny.workload.mix import load
 from hapenny.workload.shoppers import Population
 from mangaassist.cli import demo_config
-from mangaassist.denied import DECLINED, own_words
+from mangaassist.denied import DECLINED, DENIED, own_words
 from mangaassist.gateway_config import TECHNIQUES, gateway_config
 from mangaassist.orchestrator import Orchestrator
 from mangaassist.prompt import SYSTEM
-from mangaassist.shop import run
+from mangaassist.shop import Wish, run
 from mangaassist.sqlite_shop import SqliteShop
 from tests.mangaassist.test_orchestrator import TODAY, ask
 
@@ -75,8 +80,7 @@ async def shop():
 
 @pytest.fixture
 async def seen():
-    clock = RealClock()
-    return Seen(SimulatedProvider(clock, MANGA_2024))
+    return Seen(SimulatedProvider(RealClock(), MANGA_2024))
 
 
 @pytest.fixture
@@ -142,10 +146,6 @@ async def test_the_instructions_leave_in_no_answer(shop, seen):
 
 
 def _repeating(backend):
-    from hapenny.core.answer import Replay
-    from hapenny.core.events import Choice, Completion, Tokens, events_of
-    from hapenny.core.messages import Text
-
     async def call(request, target, limits):
         content = [Text(f"Of course! {SYSTEM}")]
         choice = Choice(content=content, reason="end_turn")
@@ -156,11 +156,6 @@ def _repeating(backend):
 
 
 def test_nothing_that_customers_of_the_workload_ask_is_declined_or_redacted():
-    from hapenny.core.messages import Message, Request, Text
-    from hapenny.guarding.policy import Policy
-    from hapenny.guarding.request_guard import RequestGuard
-    from mangaassist.denied import DENIED
-
     rules = RequestGuard(Policy({"all": "redact"}, DENIED, {}, "placeholder"), "off", system=False, secret=b"")
     for message in Population(load(), seed=5).messages(400, 0.01):
         if message.intent != "hostile":
@@ -183,7 +178,7 @@ async def test_of_another_customers_order_as_little_is_told_as_of_none(assistant
 
 
 async def test_a_model_is_told_no_stock_of_what_is_not_for_the_reader(shop):
-    grown = next(volume for volume in await shop.search(_anything(), 300) if volume.series.age == 18)
+    grown = next(volume for volume in await shop.search(Wish(), 300) if volume.series.age == 18)
     wanted = {"title": grown.series.titles["en"], "volume": grown.number}
     assert "sku" in await run("stock_check", wanted, shop, age=18)
     refused = await run("stock_check", wanted, shop, age=12)
@@ -202,9 +197,3 @@ async def test_a_young_reader_who_wants_advice_is_shown_what_suits(shop):
         shown = [await shop.series(id) for id in series if id]
         assert shown
         assert all(each.age <= 8 for each in shown)
-
-
-def _anything():
-    from mangaassist.shop import Wish
-
-    return Wish()

@@ -1,5 +1,6 @@
 """What runbooks tell an operator to run exists, and runs: on the books of a gateway that answered some questions."""
 
+import asyncio
 import re
 import shlex
 
@@ -65,8 +66,6 @@ def test_every_metric_and_address_that_a_runbook_names_exists():
 @pytest.fixture(scope="module")
 def books(tmp_path_factory):
     """A folder with a configuration and the ledger of a gateway that was asked some questions."""
-    import asyncio
-
     folder = tmp_path_factory.mktemp("books")
     (folder / "hapenny.yaml").write_text(CONFIG)
     (folder / "prompt.json").write_text(PROMPT)

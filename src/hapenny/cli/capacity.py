@@ -38,21 +38,17 @@ def capacity(
     from hapenny.capacity.utilisation import utilisation
     from hapenny.cli.report import configured
     from hapenny.config import load
-    from hapenny.studies.place_limits import burndown, place_limits
+    from hapenny.studies.place_limits import burndown, in_flight, place_limits
 
     live: list[dict[str, Any]] = []
     if url:
         from hapenny.cli.cache import call_gateway
 
         live = call_gateway((url.rstrip("/"), key), "GET", "/v1/throughput").get("utilisation", [])
-    seen: dict[str, float] = {}
-    for row in live:
-        if row["little"] is not None:
-            seen[row["model"]] = seen.get(row["model"], 0.0) + row["little"]["seen"]
     try:
         limits = place_limits(load(config) if config is not None else None, _stated(quotas), live)
         used = utilisation(
-            path or configured(config), limits, hours=hours, burndown=burndown, seen=seen or None,
+            path or configured(config), limits, hours=hours, burndown=burndown, seen=in_flight(live),
             recent_s=live[0]["little_s"] if live else None,
         )  # fmt: skip
     except (ValueError, OSError) as error:

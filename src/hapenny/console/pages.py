@@ -41,7 +41,6 @@ class Pages:
         for page in PAGES:
             if page.view != "labels":
                 import_module(f"hapenny.console.views.{page.view}")
-        import_module("hapenny.studies.place_limits")
         render.prepare()
 
     def show(self, path: str, query: dict[str, str], who: str, viewer: Viewer) -> tuple[int, str]:

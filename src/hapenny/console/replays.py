@@ -58,8 +58,7 @@ class Replays:
         self._clock, self._limit_s = clock, limit_s
         self._lock = threading.Lock()
         self._known: dict[str, Replay] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        self._running = ""
+        self._running: tuple[Replay, subprocess.Popen[bytes]] | None = None
 
     def start(
         self, names: Sequence[str], write: Callable[[Path], list[Path]], options: Sequence[str], told: str
@@ -77,8 +76,8 @@ class Replays:
             ValueError, OSError: what `write` raises.
         """
         with self._lock:
-            if self._running:
-                raise Busy(self._running)
+            if self._running is not None:
+                raise Busy(self._running[0].id)
             folder = tempfile.TemporaryDirectory(prefix="hapenny-whatif-", ignore_cleanup_errors=True)
             try:
                 files = write(Path(folder.name))
@@ -100,7 +99,7 @@ class Replays:
             self._known[replay.id] = replay
             while len(self._known) > KEPT:
                 del self._known[next(iter(self._known))]
-            self._process, self._running = process, replay.id
+            self._running = replay, process
             threading.Thread(target=self._watch, args=(replay, process, folder), daemon=True).start()
             return replay
 
@@ -117,15 +116,16 @@ class Replays:
     def stop(self, id: str) -> None:
         """Ends it, if it still runs."""
         with self._lock:
-            if self._running == id and self._process is not None:
-                self._known[id].state = "stopped"
-                self._process.kill()
+            if self._running is not None and self._running[0].id == id:
+                replay, process = self._running
+                replay.state = "stopped"
+                process.kill()
 
     def close(self) -> None:
         """Ends whatever runs."""
         with self._lock:
-            if self._process is not None:
-                self._process.kill()
+            if self._running is not None:
+                self._running[1].kill()
 
     def _watch(
         self, replay: Replay, process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]
@@ -154,7 +154,7 @@ class Replays:
                 last = f"its result cannot be read: {error}"
         folder.cleanup()
         with self._lock:
-            self._process, self._running = None, ""
+            self._running = None
             if outcomes:
                 replay.outcomes, replay.state = outcomes, "done"
             elif replay.state == "running":

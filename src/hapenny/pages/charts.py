@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 from hapenny.telemetry.summary import Latency, Slice
@@ -43,14 +43,14 @@ def waterfall(baseline: int, techniques: Sequence[tuple[str, int]], error: int, 
     def x(nano: int) -> float:
         return left + (nano - lowest) * scale
 
-    parts = [_open(height, "Savings waterfall: from the bill without hapenny to the bill that was paid")]
+    parts = [opening(height, "Savings waterfall: from the bill without hapenny to the bill that was paid")]
     before: float | None = None
     for number, bar in enumerate(bars):
         y = top + number * row
         start, end = sorted((x(bar.start), x(bar.end)))
         width = max(1.5, end - start)
         if before is not None:
-            parts.append(_line(before, y - 8, before, y + 6, "join"))
+            parts.append(stroke(before, y - 8, before, y + 6, "join"))
         label = bar.note or money(bar.end)
         parts.append(
             f"<g><title>{escape(bar.name)}: {label}</title>"
@@ -76,20 +76,13 @@ def distribution(latency: Latency, bars: Sequence[tuple[float, str]], title: str
         return side + (log - low) / (high - low) * plot
 
     peak = max(latency.counts)
-    parts = [_open(height, title, width)]
-    taken: list[float] = []
-    for factor in (1, 5, 2):  # whole decades first, the others where there is room
-        for exponent in range(math.floor(low), math.ceil(high) + 1):
-            value = math.log10(factor) + exponent
-            at = x(value)
-            if low - 1e-9 <= value <= high and all(abs(at - other) >= 44 for other in taken):
-                taken.append(at)
-                anchor = "start" if at < side + 20 else "end" if at > width - side - 20 else "middle"
-                parts.append(_line(at, top, at, height - bottom, "grid"))
-                parts.append(
-                    f'<text class="tick" x="{at:.1f}" y="{height - bottom + 18}" text-anchor="{anchor}">'
-                    f"{seconds(factor * 10.0**exponent)}</text>"
-                )
+    parts = [opening(height, title, width)]
+    for value, at in decades(low, high, x, 44):
+        anchor = "start" if at < side + 20 else "end" if at > width - side - 20 else "middle"
+        parts.append(stroke(at, top, at, height - bottom, "grid"))
+        parts.append(
+            f'<text class="tick" x="{at:.1f}" y="{height - bottom + 18}" text-anchor="{anchor}">{seconds(value)}</text>'
+        )
     for count, start, end in zip(latency.counts, edges, edges[1:], strict=False):
         if count:
             tall = max(1.5, (height - bottom - top) * count / peak)
@@ -104,12 +97,12 @@ def distribution(latency: Latency, bars: Sequence[tuple[float, str]], title: str
     for level, (value, name, kind) in enumerate(marks):
         at = x(max(low, math.log10(value)))
         anchor, shift = ("start", 5) if kind == "limit" or at + 8 + 7 * len(name) < width else ("end", -5)
-        parts.append(_line(at, 4 + 14 * level, at, height - bottom, kind))
+        parts.append(stroke(at, 4 + 14 * level, at, height - bottom, kind))
         parts.append(
             f'<text class="{kind}-name" x="{at + shift:.1f}" y="{13 + 14 * level}" text-anchor="{anchor}">'
             f"{escape(name)}</text>"
         )
-    parts.append(_line(side, height - bottom, width - side, height - bottom, "axis"))
+    parts.append(stroke(side, height - bottom, width - side, height - bottom, "axis"))
     return "".join([*parts, "</svg>"])
 
 
@@ -130,10 +123,10 @@ def course(slices: Sequence[Slice], clock: Sequence[tuple[float, str]]) -> str:
     def y(nano: float) -> float:
         return height - bottom - (height - bottom - top) * nano / highest
 
-    parts = [_open(height, "Cost over time: without hapenny, and really paid")]
+    parts = [opening(height, "Cost over time: without hapenny, and really paid")]
     level = 0.0
     while level <= highest:
-        parts.append(_line(left, y(level), WIDTH - right, y(level), "grid"))
+        parts.append(stroke(left, y(level), WIDTH - right, y(level), "grid"))
         parts.append(
             f'<text class="tick" x="{left - 8}" y="{y(level) + 4:.1f}" text-anchor="end">${level / 1e9:,.9g}</text>'
         )
@@ -169,7 +162,7 @@ def course(slices: Sequence[Slice], clock: Sequence[tuple[float, str]]) -> str:
             parts.append(
                 f'<text class="tick" x="{where:.1f}" y="{height - 8}" text-anchor="{anchor}">{escape(label)}</text>'
             )
-    parts.append(_line(left, y(0), WIDTH - right, y(0), "axis"))
+    parts.append(stroke(left, y(0), WIDTH - right, y(0), "axis"))
     return "".join([*parts, "</svg>"])
 
 
@@ -232,9 +225,30 @@ def short(text: str, size: int) -> str:
     return text if len(text) <= size else f"{text[: size // 2]}…{text[-(size - size // 2 - 1) :]}"
 
 
-def _open(height: int, title: str, width: int = WIDTH) -> str:
+def decades(low: float, high: float, x: Callable[[float], float], apart: float) -> Iterator[tuple[float, float]]:
+    """Values to mark on a logarithmic axis, and where: whole decades first, fives and twos where there is room.
+
+    Args:
+        low: the axis's begin, as a power of ten.
+        high: its end, likewise.
+        x: where a power of ten stands.
+        apart: the room that each needs.
+    """
+    taken: list[float] = []
+    for factor in (1, 5, 2):
+        for exponent in range(math.floor(low), math.ceil(high) + 1):
+            power = math.log10(factor) + exponent
+            at = x(power)
+            if low - 1e-9 <= power <= high + 1e-9 and all(abs(at - other) >= apart for other in taken):
+                taken.append(at)
+                yield factor * 10.0**exponent, at
+
+
+def opening(height: int, title: str, width: int = WIDTH) -> str:
+    """The begin of a drawing; `title`: for screen readers."""
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+def stroke(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    """A straight line; `kind`: its CSS class."""
     return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-from hapenny.pages.charts import seconds, short
+from hapenny.pages.charts import WIDTH, decades, opening, seconds, short, stroke
 
-_WIDTH = 960
-KINDS = ("s0", "s3", "s4", "s2")
-"""CSS classes of the configurations, in their order."""
+_KINDS = ("s0", "s3", "s4", "s2")
+
+
+def kind_of(number: int) -> str:
+    """The CSS class of a configuration, by its place among those that are compared."""
+    return _KINDS[number % len(_KINDS)]
 
 
 class Saving(NamedTuple):
@@ -37,18 +40,18 @@ def savings(rows: Sequence[Saving], title: str) -> str:
     step = next(each for each in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, math.inf) if (high - low) / each <= 8)
 
     def x(share: float) -> float:
-        return left + (share - low) / (high - low) * (_WIDTH - left - right)
+        return left + (share - low) / (high - low) * (WIDTH - left - right)
 
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}">']
+    parts = [opening(height, title)]
     for tick in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1):
         at = x(tick * step)
-        parts.append(f'<line class="grid" x1="{at:.1f}" y1="{top - 4}" x2="{at:.1f}" y2="{height - 4}"/>')
+        parts.append(stroke(at, top - 4, at, height - 4, "grid"))
         parts.append(
             f'<text class="tick" x="{at:.1f}" y="{top - 9}" text-anchor="middle">{100 * tick * step:.3g} %</text>'
         )
     for number, each in enumerate(rows):
         y = top + number * row + row / 2
-        kind = KINDS[number % len(KINDS)]
+        kind = kind_of(number)
         figures = f"{each.certain:.1%} [{each.low:.1%} to {each.high:.1%}]"
         more = (
             f"; up to {each.possible:.1%} with what depends on the text" if each.possible > each.certain + 5e-4 else ""
@@ -64,9 +67,9 @@ def savings(rows: Sequence[Saving], title: str) -> str:
                 f' width="{x(each.possible) - x(each.certain):.1f}" height="16" rx="3"/>'
             )
         parts.append(
-            f'<line class="whisker" x1="{x(each.low):.1f}" y1="{y:.1f}" x2="{x(each.high):.1f}" y2="{y:.1f}"/>'
+            f"{stroke(x(each.low), y, x(each.high), y, 'whisker')}"
             f'<circle class="dot {kind}" cx="{x(each.certain):.1f}" cy="{y:.1f}" r="6"/>'
-            f'<text class="value" x="{_WIDTH - right + 14}" y="{y + 4:.1f}">{each.certain:.1%}'
+            f'<text class="value" x="{WIDTH - right + 14}" y="{y + 4:.1f}">{each.certain:.1%}'
             f"{f' to {each.possible:.1%}' if more else ''}</text></g>"
         )
     return "".join([*parts, "</svg>"])
@@ -91,30 +94,22 @@ def shares_within(
     low, high = math.log10(lowest), math.log10(highest)
 
     def x(value: float) -> float:
-        return left + (math.log10(max(value, lowest)) - low) / (high - low) * (_WIDTH - left - right)
+        return left + (math.log10(max(value, lowest)) - low) / (high - low) * (WIDTH - left - right)
 
     def y(percent: float) -> float:
         return top + (100 - percent) / 100 * (height - top - bottom)
 
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}">']
+    parts = [opening(height, title)]
     for percent in (0, 25, 50, 75, 95):
         parts.append(
-            f'<line class="grid" x1="{left}" y1="{y(percent):.1f}" x2="{_WIDTH - right}" y2="{y(percent):.1f}"/>'
+            f"{stroke(left, y(percent), WIDTH - right, y(percent), 'grid')}"
             f'<text class="tick" x="{left - 8}" y="{y(percent) + 4:.1f}" text-anchor="end">{percent} %</text>'
         )
-    taken: list[float] = []
-    for factor in (1, 5, 2):
-        for power in range(math.floor(low), math.ceil(high) + 1):
-            value = factor * 10.0**power
-            at = x(value)
-            if lowest <= value <= highest and all(abs(at - other) >= 48 for other in taken):
-                taken.append(at)
-                parts.append(
-                    f'<line class="grid" x1="{at:.1f}" y1="{top}" x2="{at:.1f}" y2="{height - bottom}"/>'
-                    f'<text class="tick" x="{at:.1f}" y="{height - 9}" text-anchor="middle">{seconds(value)}</text>'
-                )
+    for value, at in decades(low, high, lambda power: x(10.0**power), 48):
+        parts.append(stroke(at, top, at, height - bottom, "grid"))
+        parts.append(f'<text class="tick" x="{at:.1f}" y="{height - 9}" text-anchor="middle">{seconds(value)}</text>')
     for number, (name, values) in enumerate(known):
-        kind = KINDS[number % len(KINDS)]
+        kind = kind_of(number)
         points = " ".join(f"{x(value):.1f},{y(percent):.1f}" for percent, value in values)
         p50, p95 = (next((value for percent, value in values if percent >= want), values[-1][1]) for want in (50, 95))
         parts.append(
@@ -124,7 +119,7 @@ def shares_within(
     for value, name in limits:
         if lowest <= value <= highest:
             parts.append(
-                f'<line class="limit" x1="{x(value):.1f}" y1="{top - 6}" x2="{x(value):.1f}" y2="{height - bottom}"/>'
+                f"{stroke(x(value), top - 6, x(value), height - bottom, 'limit')}"
                 f'<text class="limit-name" x="{x(value) + 5:.1f}" y="{top + 3}">{escape(name)}</text>'
             )
     return "".join([*parts, "</svg>"])

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from hapenny.core.answer import Answer
 from hapenny.core.exchange import Exchange, Target
-from hapenny.core.latency import BUDGET
+from hapenny.core.latency import BUDGET, Reaction
 from hapenny.core.messages import Request, Text
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
@@ -35,9 +35,9 @@ STRONGEST_FIRST = ("max", "strong", "balanced", "fast")
 class Faster(Decision, kw_only=True):
     """What would be in time: another model, or so many words."""
 
+    reaction: Reaction
+    """What it counts as; asking the baseline's own model (`baseline_model`) changes no answer."""
     target: Target | None = None
-    own: bool = False
-    """Whether `target` is the baseline's: what is saved is given up, and no answer changes."""
     words: int = 0
 
 
@@ -81,25 +81,22 @@ class SpeedStage(Stage):
             if own.model != target.model and budget.may("baseline_model") and not self._lacks(exchange, own):
                 time = self._predict(exchange, own, size)
                 if time is None or time <= left:
-                    return Faster(target=own, own=True, reason=why)
+                    return Faster(reaction="baseline_model", target=own, reason=why)
             for other in self._tiers:
                 time = self._predict(exchange, other, size) if other.model != target.model else None
                 if time is not None and time <= left and not self._lacks(exchange, other):
-                    return Faster(target=other, reason=why)
+                    return Faster(reaction="faster_model", target=other, reason=why)
         words = self._words(exchange, target, size, left)
-        return Faster(words=words, reason=why) if words else None
+        return Faster(reaction="shorter_answer", words=words, reason=why) if words else None
 
     async def apply(self, decision: Faster, exchange: Exchange, onward: Onward) -> Answer:
         """Asks for what would be in time, where as many degradations are allowed."""
         budget = exchange.stage_notes[BUDGET]
-        if decision.target is not None and decision.own:
-            if budget.react(exchange, "baseline_model"):
+        if budget.react(exchange, decision.reaction):
+            if decision.target is not None:
                 exchange.target = decision.target
-        elif decision.target is not None:
-            if budget.react(exchange, "faster_model"):
-                exchange.target = decision.target
-        elif budget.react(exchange, "shorter_answer"):
-            exchange.request = _briefly(exchange.request, decision.words)
+            else:
+                exchange.request = _briefly(exchange.request, decision.words)
         return await onward(exchange)
 
     def _words(self, exchange: Exchange, target: Target, size: int | None, left: float) -> int:

@@ -18,6 +18,15 @@ def burndown(model: str) -> float:
     return float(card.burndown) if card is not None else 1.0
 
 
+def in_flight(live: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
+    """Calls in flight of each model in the mean, from places as `place_limits` takes them; None: not known of any."""
+    seen: dict[str, float] = {}
+    for row in live:
+        if row.get("little") is not None:
+            seen[row["model"]] = seen.get(row["model"], 0.0) + row["little"]["seen"]
+    return seen or None
+
+
 def place_limits(
     config: Config | None, stated: Mapping[str, Limits], live: Sequence[Mapping[str, Any]]
 ) -> Callable[[str, str, str], Limits]:

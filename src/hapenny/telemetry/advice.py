@@ -47,6 +47,16 @@ _AUDIT = (
     "evidence, which it gathers once it is on: it changes no answer until pairs of answers bear it within "
     "max_quality_loss, and opens as far as they do"
 )
+
+
+def _shorter(stage: str, what: str, *, lossless: bool = False) -> _Step:
+    """A stage that sends fewer tokens; evidence opens it where it can change answers."""
+    return _Step(
+        f"{what}: stages: {{{stage}: on}}", {"stages": {stage: "on"}}, "the tokens it would have left out",
+        "nothing: it is lossless" if lossless else _AUDIT, lossy=not lossless,
+    )  # fmt: skip
+
+
 _STEPS: dict[str, _Step] = {
     "consent": _Step(
         "let equal questions have equal answers: cache_any_temperature: true",
@@ -88,33 +98,10 @@ _STEPS: dict[str, _Step] = {
         f"model: auto in your clients, or treat_as on the route; and {_AUDIT}",
         lossy=True,
     ),
-    "prune": _Step(
-        "passages cut to what the question needs: stages: {prune: on}",
-        {"stages": {"prune": "on"}},
-        "the tokens it would have left out",
-        _AUDIT,
-        lossy=True,
-    ),
-    "window": _Step(
-        "old turns of long conversations left out: stages: {window: on}",
-        {"stages": {"window": "on"}},
-        "the tokens it would have left out",
-        _AUDIT,
-        lossy=True,
-    ),
-    "prose": _Step(
-        "instructions, examples and earlier answers that say each thing once: stages: {prose: on}",
-        {"stages": {"prose": "on"}},
-        "the tokens it would have left out",
-        _AUDIT,
-        lossy=True,
-    ),
-    "structure": _Step(
-        "tool results in their smallest form: stages: {structure: on}",
-        {"stages": {"structure": "on"}},
-        "the tokens it would have left out",
-        "nothing: it is lossless",
-    ),
+    "prune": _shorter("prune", "passages cut to what the question needs"),
+    "window": _shorter("window", "old turns of long conversations left out"),
+    "prose": _shorter("prose", "instructions, examples and earlier answers that say each thing once"),
+    "structure": _shorter("structure", "tool results in their smallest form", lossless=True),
 }
 
 

@@ -65,6 +65,11 @@ class Grouped(Struct, kw_only=True):
     begun: bool = False
     """Whether the last part of the course has only begun: drawn, it would look like a fall."""
 
+    @property
+    def drawn(self) -> list[int]:
+        """The course without a part that has only begun."""
+        return self.course[:-1] if self.begun else self.course
+
 
 class Saving(Struct, kw_only=True):
     """What a technique saved, less its own cost; `course` by start of the span."""

@@ -10,7 +10,7 @@ from mangaassist import data_files
 from mangaassist.catalogue import Volume, record
 from mangaassist.context import best, names_genre, wants_advice
 from mangaassist.recognise import Titles, fold, lexicon
-from mangaassist.shop import Wish
+from mangaassist.shop import Wish, youngest
 
 _NUMBERS = re.compile(r"\d{1,3}(?:[.,]\d{1,2})?")
 _PAGES = 3
@@ -48,8 +48,7 @@ class Finding:
             found += [record(volume, language) for volume in (*first, *rest)[: max(_RECORDS, len(first))]]
         if not named.series and (wants_advice(asked) or names_genre(asked)):
             wanted = wish(asked)
-            ages = [each for each in (wanted.age, age) if each]
-            fitting = await self._shop.search(wanted._replace(age=min(ages, default=0)), count)
+            fitting = await self._shop.search(wanted._replace(age=youngest(wanted.age, age)), count)
             found += [record(volume, language) for volume in fitting]
         pages = [data_files.page(topic, language) for topic in data_files.pages()["topics"][language]]
         near = best(asked, pages, _PAGES)

@@ -143,6 +143,11 @@ def too_young(series: Series, age: int) -> bool:
     return 0 < age < series.age
 
 
+def youngest(*ages: int) -> int:
+    """The least of the ages that are known (0: not known)."""
+    return min((each for each in ages if each), default=0)
+
+
 def _may_know(user: str, order: Order) -> bool:
     return not order.customer or order.customer == user
 
@@ -160,9 +165,9 @@ async def run(tool: str, arguments: Mapping[str, Any], shop: Shop, user: str = "
             return {"error": f"for readers from {volume.series.age} years, and this reader is {age}"}
         return stock_result(volume, await shop.today())
     if tool == "search_products":
-        ages = [each for each in (_whole(arguments.get("age")), age) if each]
         wish = Wish(
-            words=str(arguments.get("query", "")), genre=str(arguments.get("genre", "")), age=min(ages, default=0),
+            words=str(arguments.get("query", "")), genre=str(arguments.get("genre", "")),
+            age=youngest(_whole(arguments.get("age")), age),
             most=float(_whole(arguments.get("most_euros"))),
         )  # fmt: skip
         return {"volumes": [_listed(volume) for volume in await shop.search(wish)]}

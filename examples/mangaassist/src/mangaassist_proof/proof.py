@@ -54,7 +54,7 @@ def prove(
 ) -> str:
     """What `hapenny proof` prints; `html`: where a page with plots goes. Raises `MixError`."""
     size, small = Size(messages=messages), Size(messages=1_000, tested=1_500, lived=500)
-    names = (*CHANGES, *LIMITS)
+    names: Sequence[str] = (*CHANGES, *LIMITS)
     if quick:
         draws, names = min(draws, 2), ("harder", "easier", "no_repeats")
         size, small = QUICK, Size(messages=150, tested=1_500, lived=50)
@@ -64,9 +64,7 @@ def prove(
     return msgspec.json.encode(report).decode() if json else text(report)
 
 
-def study(
-    mix: Mix, draws: int, size: Size, small: Size, workers: int, names: Sequence[str] = (*CHANGES, *LIMITS)
-) -> dict[str, Any]:
+def study(mix: Mix, draws: int, size: Size, small: Size, workers: int, names: Sequence[str]) -> dict[str, Any]:
     """All figures; `names`: of the changed mixes."""
     a_day = mix.traffic.messages_per_day
     backwards = tuple(reversed(STEPS))

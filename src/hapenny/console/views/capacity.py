@@ -6,17 +6,24 @@ import sqlite3
 from functools import partial
 from typing import Any
 
-from hapenny.capacity.utilisation import PlaceUse, Utilisation, utilisation
+from hapenny.capacity.outlook import Outlook
+from hapenny.capacity.utilisation import Utilisation, utilisation
 from hapenny.console.desk import Desk, Viewer
 from hapenny.console.place import Place
 from hapenny.console.render import duration
+from hapenny.studies.place_limits import burndown, in_flight, place_limits
 from hapenny.telemetry import sampled
 
 NEWEST = 100_000
 """Calls of the range from which use is counted, the newest."""
 FRESH_S = 60.0
-ALERTS = frozenset({"quota_near", "quota_runs_out", "in_flight_unexplained"})
-"""Those about capacity; each is told again with `_over` behind it when it is over."""
+ALERTS = {
+    "quota_near": "quota nearly full",
+    "quota_runs_out": "quota runs out soon",
+    "in_flight_unexplained": "more calls in flight than the books explain",
+}
+_OVER = "_over"
+"""Behind the name of an alert that is over."""
 
 
 def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
@@ -45,7 +52,16 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
         "problem": problem,
         "making": making,
         "now": live.get("utilisation", []),
-        "alerts": [each for each in told if str(each.get("alert", "")).removesuffix("_over") in ALERTS][:10],
+        "alerts": [
+            {
+                "subject": each.get("subject", ""),
+                "wall": each["wall"],
+                "over": alert.endswith(_OVER),
+                "what": ALERTS[alert.removesuffix(_OVER)],
+            }
+            for each in told
+            if (alert := str(each.get("alert", ""))).removesuffix(_OVER) in ALERTS
+        ][:10],
         "calls": calls[:40],
         "minutes": seconds / 60,
         "failures": failures,
@@ -57,12 +73,6 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
 
 def _used(desk: Desk, place: Place, live: list[dict[str, Any]]) -> tuple[Utilisation | None, str, bool]:
     """Use of places, why there is none, and whether it is being made: each call of the range is read, aside."""
-    from hapenny.studies.place_limits import burndown, place_limits
-
-    seen: dict[str, float] = {}
-    for row in live:
-        if row.get("little") is not None:
-            seen[row["model"]] = seen.get(row["model"], 0.0) + row["little"]["seen"]
     path = desk.ledger_file()
     try:
         limits = place_limits(desk.config, {}, live)
@@ -71,7 +81,7 @@ def _used(desk: Desk, place: Place, live: list[dict[str, Any]]) -> tuple[Utilisa
     since = None if place.since is None else place.since // FRESH_S * FRESH_S
     read = partial(
         utilisation, path, limits, since=since, until=place.until, most=NEWEST, burndown=burndown,
-        seen=seen or None, recent_s=live[0]["little_s"] if live else None,
+        seen=in_flight(live), recent_s=live[0]["little_s"] if live else None,
     )  # fmt: skip
     made, age = desk.aside(("capacity", path, place.range or place.since, place.until), read, FRESH_S)
     if isinstance(made, ValueError):
@@ -81,15 +91,13 @@ def _used(desk: Desk, place: Place, live: list[dict[str, Any]]) -> tuple[Utilisa
     return made if isinstance(made, Utilisation) else None, "", age is None
 
 
-def forecast(use: PlaceUse) -> str:
-    """When a place's quota is used up, for people; with the interval."""
-    if use.outlook is None:
-        return "no forecast: the quota is not known"
-    left = use.outlook.runs_out_in_s
+def forecast(outlook: Outlook) -> str:
+    """When a quota is used up, for people; with the interval."""
+    left = outlook.runs_out_in_s
     if left is None:
         return "no end in sight at the present trend"
     if left <= 0:
         return "reached in the busy minutes"
-    soonest, latest = use.outlook.soonest_s or 0.0, use.outlook.latest_s
+    soonest, latest = outlook.soonest_s or 0.0, outlook.latest_s
     until = duration(latest) if latest is not None else "beyond what can be told"
     return f"runs out in {duration(left)} (80 %: {duration(soonest)} to {until})"

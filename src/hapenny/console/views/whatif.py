@@ -12,10 +12,11 @@ import msgspec
 from hapenny.console.candidates import CHANGES, candidates, written
 from hapenny.console.desk import Desk, Empty, Go, Viewer
 from hapenny.console.place import FILTERS, Place
+from hapenny.console.render import usd
 from hapenny.console.replays import Busy, Replay
-from hapenny.pages.charts import money, waterfall
+from hapenny.pages.charts import waterfall
 from hapenny.pages.lines import Line, lines
-from hapenny.pages.spans import KINDS, Saving, savings, shares_within
+from hapenny.pages.spans import Saving, kind_of, savings, shares_within
 from hapenny.telemetry.advice import Watched, advise
 from hapenny.telemetry.conditions import condition
 
@@ -111,13 +112,14 @@ def _compared(replay: Replay) -> dict[str, Any]:
     outcomes = replay.outcomes
     pairs = list(zip(replay.names, outcomes, strict=False))
     techniques = sorted(
-        {name for each in outcomes for name, usd in each["by_technique_usd"].items() if abs(usd) > 0},
+        {name for each in outcomes for name, saved in each["by_technique_usd"].items() if abs(saved) > 0},
         key=lambda name: -max(each["by_technique_usd"].get(name, 0.0) for each in outcomes),
     )
     first = outcomes[0]
+    kinds = [kind_of(number) for number in range(len(pairs))]
     return {
         "pairs": pairs,
-        "kinds": [KINDS[number % len(KINDS)] for number in range(len(pairs))],
+        "kinds": kinds,
         "verdict": _verdict(pairs),
         "techniques": techniques,
         "savings": savings(
@@ -133,12 +135,12 @@ def _compared(replay: Replay) -> dict[str, Any]:
             [
                 Line("without hapenny", "total", [each["baseline_usd"] for each in first["course"]]),
                 *(
-                    Line(name, KINDS[number % len(KINDS)], [each["paid_usd"] for each in outcome["course"]])
-                    for number, (name, outcome) in enumerate(pairs)
+                    Line(name, kind, [each["paid_usd"] for each in outcome["course"]])
+                    for kind, (name, outcome) in zip(kinds, pairs, strict=True)
                 ),
             ],
             "Paid over the time of the log, by configuration",
-            lambda usd: money(round(usd * 1e9)),
+            usd,
         ),
         "speed": shares_within(
             [(name, each["whole_s"]) for name, each in pairs], [(1.5, "1.5 s"), (3.0, "3 s")],
@@ -163,31 +165,27 @@ def _verdict(pairs: list[tuple[str, dict[str, Any]]]) -> str:
     """What the comparison comes to, in a sentence."""
     if len(pairs) == 1:
         name, only = pairs[0]
-        return f"“{name}” would have paid {_usd(only['paid_usd'])} instead of {_usd(only['baseline_usd'])}."
+        return f"“{name}” would have paid {usd(only['paid_usd'])} instead of {usd(only['baseline_usd'])}."
     name, best = min(pairs, key=lambda pair: float(pair[1]["paid_usd"]))
     first = pairs[0][0]
     if name == first:
-        return f"None of the others pays less than “{first}”: {_usd(best['paid_usd'])}."
+        return f"None of the others pays less than “{first}”: {usd(best['paid_usd'])}."
     less, span = best["cheaper_usd"], best["cheaper_interval_usd"]
     if span["low"] <= 0:
         return (
-            f"“{name}” pays {_usd(less)} less than “{first}”, but from slice to slice that moves between"
-            f" {_usd(span['low'])} and {_usd(span['high'])}: this traffic does not tell them apart."
+            f"“{name}” pays {usd(less)} less than “{first}”, but from slice to slice that moves between"
+            f" {usd(span['low'])} and {usd(span['high'])}: this traffic does not tell them apart."
         )
     return (
-        f"“{name}” pays least: {_usd(less)} less than “{first}” (95 %: {_usd(span['low'])} to {_usd(span['high'])}),"
-        f" {_usd(best['paid_usd'])} in all."
+        f"“{name}” pays least: {usd(less)} less than “{first}” (95 %: {usd(span['low'])} to {usd(span['high'])}),"
+        f" {usd(best['paid_usd'])} in all."
     )
 
 
 def _waterfall(outcome: dict[str, Any]) -> str:
     baseline, paid = round(outcome["baseline_usd"] * 1e9), round(outcome["paid_usd"] * 1e9)
-    steps = [(name, round(usd * 1e9)) for name, usd in outcome["by_technique_usd"].items() if round(usd * 1e9)]
+    steps = [(name, nano) for name, saved in outcome["by_technique_usd"].items() if (nano := round(saved * 1e9))]
     return waterfall(baseline, steps, baseline - sum(nano for _, nano in steps) - paid, paid)
-
-
-def _usd(dollars: float) -> str:
-    return money(round(dollars * 1e9))
 
 
 def _advice(desk: Desk, place: Place) -> dict[str, Any]:
