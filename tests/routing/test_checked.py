@@ -17,9 +17,8 @@ def stage(option):
     return TierStage(NAMES, Router(), proven=lambda exchange: option)
 
 
-def told(exchange):
-    """What audits see of a request."""
-    return AuditedRouter(Router(), NAMES.tiers, lambda: 0.0)
+AUDITS = AuditedRouter(Router(), NAMES.tiers, lambda: 0.0)
+"""What audits see of a request."""
 
 
 async def test_a_carried_answer_is_served():
@@ -28,8 +27,8 @@ async def test_a_carried_answer_is_served():
     assert await run(pipeline, exchange) == RIGHT
     assert calls == [("haiku", "serve")]
     assert exchange.target.model == "haiku"
-    assert told(exchange).served(exchange) == checked("fast")
-    assert told(exchange).escalated(exchange) == ""
+    assert AUDITS.served(exchange) == checked("fast")
+    assert AUDITS.escalated(exchange) == ""
 
 
 @pytest.mark.parametrize("first", [WRONG, Unavailable("down"), (RIGHT, "max_tokens"), "You are welcome."])
@@ -40,8 +39,8 @@ async def test_any_other_is_the_baselines_to_answer(first):
     assert calls[-1] == ("sonnet", "escalate")
     assert exchange.target.model == exchange.adopted.target.model == "sonnet"
     assert {call.technique for call in exchange.calls} == {"tiers"}
-    assert told(exchange).served(exchange) == ""
-    assert told(exchange).escalated(exchange) == checked("fast")
+    assert AUDITS.served(exchange) == ""
+    assert AUDITS.escalated(exchange) == checked("fast")
 
 
 async def test_what_evidence_allows_unchecked_is_not_checked():
@@ -49,4 +48,4 @@ async def test_what_evidence_allows_unchecked_is_not_checked():
     exchange = ask(ASKED)
     assert await run(pipeline, exchange) == WRONG
     assert calls == [("haiku", "serve")]
-    assert told(exchange).served(exchange) == "fast"
+    assert AUDITS.served(exchange) == "fast"

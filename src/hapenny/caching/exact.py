@@ -177,9 +177,9 @@ class Fill(Transform):
                     fingerprint = self._results.fingerprint(stored)
                     stored, again = self._results.share(fingerprint, stored, self._key)
                     tags = (*tags, result_tag(fingerprint))
-                    if again and self._publisher is not None:
-                        self._publisher.verified(stored)
                     if self._publisher is not None:
+                        if again:
+                            self._publisher.verified(stored)
                         self._publisher.asked(exchange.request, self._key, stored)
                 self._answers.put(
                     self._key, stored, size_of(completion), self._ttl, tags,

@@ -101,14 +101,16 @@ class Publisher:
         while len(self._known) > _REMEMBERED:
             gone, _ = self._known.popitem(last=False)
             self._edge.answers.delete(gone)
-        page = self._edge.answers.peek(fingerprint)
-        if page is not None and self._edge.holds(fingerprint):
+        page, now = self._edge.answers.peek(fingerprint), self._edge.now()
+        if page is None or not page.fresh(now):
+            self._edge.answers.delete(address)
+            return
+        there = self._edge.answers.peek(address)
+        if there is None or there.value.body is not page.value.body:  # the same bytes are that page, with its life
             self._edge.publish(
                 address, page.value.body, scope="shared", verified=True, epoch=self._epoch,
-                ttl=page.expires - self._edge.now(), tags=self._tags(stored),
+                ttl=page.expires - now, tags=self._tags(stored),
             )  # fmt: skip
-        else:
-            self._edge.answers.delete(address)
 
     def path(self, stored: Stored) -> str:
         """Where an answer is published, "" if it is not."""

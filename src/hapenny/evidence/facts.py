@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -116,3 +117,8 @@ def negations(text: str) -> int:
     """How many words of a text deny."""
     words: Sequence[str] = _WORD.findall(text.casefold())
     return len(_EAST_NOT.findall(text)) + sum(word in _NEGATIONS or word.endswith(("n't", "n’t")) for word in words)
+
+
+def fold(text: str) -> str:
+    """A text in which case, width and marks of composition do not count."""
+    return unicodedata.normalize("NFKC", text).casefold()

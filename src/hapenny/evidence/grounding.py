@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -25,7 +24,7 @@ from typing import Any
 from msgspec import Struct
 
 from hapenny.core.messages import Data, Document, Request, Text, ToolResult
-from hapenny.evidence.facts import Said, negations
+from hapenny.evidence.facts import Said, fold, negations
 
 MOST_EVIDENCE, MOST_ANSWER = 120_000, 20_000
 """Characters: what is longer is not looked at, and not supported."""
@@ -52,7 +51,7 @@ _STOP = frozenset(_COMMON.split())
 
 
 class Passage(Struct, frozen=True):
-    """A piece of evidence that belongs together: what it says, its numbers, and its sentences."""
+    """A piece of evidence that belongs together: what it says, its numbers, and its text, folded."""
 
     units: frozenset[str]
     numbers: frozenset[str]
@@ -74,7 +73,7 @@ def evidence(request: Request) -> list[Passage]:
     if sum(map(len, texts)) > MOST_EVIDENCE:
         return []
     pieces = [piece for text in texts for piece in _PASSAGE.split(text) if piece.strip()]
-    return [Passage(frozenset(units(piece)), frozenset(numbers(piece)), _fold(piece)) for piece in pieces]
+    return [Passage(frozenset(units(piece)), frozenset(numbers(piece)), fold(piece)) for piece in pieces]
 
 
 def grounded(said: Said, request: Request, question: str) -> bool:
@@ -85,34 +84,50 @@ def grounded(said: Said, request: Request, question: str) -> bool:
         request: as it was asked.
         question: its last question, without the passages pasted before it.
     """
-    if len(said.text) > MOST_ANSWER:
-        return False
     if said.calls:
-        return _called(said, request)
-    passages = [each for each in evidence(request) if each.text.strip() != _fold(question).strip()]
-    if not passages:
-        return False
-    rarity = _Rarity(passages)
-    asked, wanted = frozenset(units(question)), frozenset(numbers(question))
-    named, counted = frozenset(units(said.text)), frozenset(numbers(said.text))
-    # What both name is what the answer is about; a question that leans on earlier turns leaves that to the answer.
-    subject, values = asked & named, wanted & counted
-    fits = [_fit(each, subject if subject or values else named, values, rarity) for each in passages]
-    best = max(fits)
-    rests = [each for each, fit in zip(passages, fits, strict=True) if fit >= _NEAR * best]
-    return any(_carries(each, said.text, asked, wanted) for each in rests)
+        return len(said.text) <= MOST_ANSWER and _called(said, request)
+    return _carried((said.text,), request, question)
 
 
 def agree_on_evidence(one: Said, other: Said, request: Request, question: str) -> bool:
     """Whether two answers in words give the same numbers, and evidence carries both: then they say the same of it."""
     if one.calls or other.calls or frozenset(numbers(one.text)) != frozenset(numbers(other.text)):
         return False
-    return grounded(one, request, question) and grounded(other, request, question)
+    return _carried((one.text, other.text), request, question)
+
+
+def _carried(answers: Sequence[str], request: Request, question: str) -> bool:
+    """Whether the evidence of a request carries each of these answers in words."""
+    if any(len(answer) > MOST_ANSWER for answer in answers):
+        return False
+    bare = fold(question).strip()
+    passages = [each for each in evidence(request) if each.text.strip() != bare]
+    if not passages:
+        return False
+    rarity = _Rarity(passages)
+    asked, wanted = frozenset(units(question)), frozenset(numbers(question))
+    return all(
+        any(_carries(each, answer, asked, wanted) for each in _meant(passages, answer, asked, wanted, rarity))
+        for answer in answers
+    )
+
+
+def _meant(
+    passages: Sequence[Passage], answer: str, asked: frozenset[str], wanted: frozenset[str], rarity: _Rarity
+) -> list[Passage]:
+    """The passages that fit best what question and answer name."""
+    named, counted = frozenset(units(answer)), frozenset(numbers(answer))
+    # What both name is what the answer is about; a question that leans on earlier turns leaves that to the answer.
+    subject, values = asked & named, wanted & counted
+    fits = [_fit(each, subject if subject or values else named, values, rarity) for each in passages]
+    best = max(fits)
+    return [each for each, fit in zip(passages, fits, strict=True) if fit >= _NEAR * best]
 
 
 def _carries(passage: Passage, answer: str, asked: frozenset[str], wanted: frozenset[str]) -> bool:
     """Whether one passage carries what an answer claims, and it claims something."""
     claims = 0
+    there: list[tuple[str, frozenset[str]]] = []
     for sentence in _SENTENCE.split(answer):
         names, counts = units(sentence), numbers(sentence)
         if any(each not in passage.numbers and each not in wanted for each in counts):
@@ -125,16 +140,21 @@ def _carries(passage: Passage, answer: str, asked: frozenset[str], wanted: froze
             continue
         if not valued and not any(each in passage.units and each not in asked for each in names):
             continue
-        if not _same_sign(sentence, passage.text):
+        there = there or _sentences(passage.text)
+        if not _same_sign(sentence, frozenset((*names, *counts)), there):
             return False
         claims += 1
     return claims > 0
 
 
-def _same_sign(sentence: str, text: str) -> bool:
-    """Whether a sentence denies as often as the one that it rests on."""
-    mine = frozenset(units(sentence)) | frozenset(numbers(sentence))
-    rests = max(_SENTENCE.split(text), key=lambda each: len(mine & {*units(each), *numbers(each)}))
+def _sentences(text: str) -> list[tuple[str, frozenset[str]]]:
+    """The sentences of a text, with what each names and its numbers."""
+    return [(each, frozenset((*units(each), *numbers(each)))) for each in _SENTENCE.split(text)]
+
+
+def _same_sign(sentence: str, mine: frozenset[str], there: Sequence[tuple[str, frozenset[str]]]) -> bool:
+    """Whether a sentence, which names `mine`, denies as often as the one of `there` that it rests on."""
+    rests, _ = max(there, key=lambda each: len(mine & each[1]))
     return (negations(sentence) > 0) == (negations(rests) > 0)
 
 
@@ -166,7 +186,7 @@ def _called(said: Said, request: Request) -> bool:
     texts = [text for message in request.messages for part in message.content for text in _texts(part)]
     if not isinstance(arguments, dict) or sum(map(len, texts)) > MOST_EVIDENCE:
         return False
-    there = _fold("\n".join(texts))
+    there = fold("\n".join(texts))
     known = set(numbers(there))
     values = list(_leaves(arguments))
     return bool(values) and all(value in known if _NUMBER.fullmatch(value) else value in there for value in values)
@@ -180,7 +200,7 @@ def _leaves(value: Any) -> Iterable[str]:
         for inner in value:
             yield from _leaves(inner)
     elif value is not None and not isinstance(value, bool):
-        yield _fold(str(value)).strip()
+        yield fold(str(value)).strip()
 
 
 def _texts(block: object) -> list[str]:
@@ -198,7 +218,7 @@ def _texts(block: object) -> list[str]:
 def units(text: str) -> list[str]:
     """What a text names, folded: words that are not everywhere; in Japanese and Chinese pairs of signs within runs that
     are no hiragana."""
-    folded = _fold(text)
+    folded = fold(text)
     if not _KANA.search(folded):
         return [word for word in _WORD.findall(folded) if len(word) > 1 and word not in _STOP]
     runs = _EAST.findall(folded)
@@ -210,11 +230,7 @@ def units(text: str) -> list[str]:
 def numbers(text: str) -> list[str]:
     """Its numbers, a decimal comma as a point; of a date its parts too, since answers write dates in other ways."""
     values: list[str] = []
-    for each in _NUMBER.findall(_fold(text)):
+    for each in _NUMBER.findall(fold(text)):
         date = _DATE.fullmatch(each)
         values += [str(int(part)) for part in date.groups()] if date else [each.replace(",", ".")]
     return values
-
-
-def _fold(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()

@@ -10,7 +10,7 @@ options evidence still wants are compared with the same reference. Losses are ne
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -50,6 +50,14 @@ class Ask(Protocol):
         self, audited: Exchange, request: Request, target: Target, judged: Judged, *, probe: str = ""
     ) -> tuple[Said, int]:
         """Asks; the audited exchange gives route and context."""
+
+
+class _Rival(NamedTuple):
+    """What another model answered, what that cost in nano-dollars, and the verdict on it."""
+
+    answer: Said
+    cost: int
+    verdict: PairVerdict
 
 
 class Probe(Struct, frozen=True, kw_only=True):
@@ -225,12 +233,12 @@ class LiveAudit:
                 verdict = await self._compared(auditor, exchange, Said(preview), reference)
             elif self._draw(_DEAR):
                 request = msgspec.structs.replace(preview, stream=False)
-                verdict = await self._rival(auditor, exchange, request, exchange.baseline, reference, name)
+                rival = await self._rival(auditor, exchange, request, exchange.baseline, reference, name)
+                verdict = rival.verdict if rival is not None else None
             else:
                 continue
             if verdict is not None:
-                budget.paired(name, cell(exchange), "on", verdict.net)
-                self._doubt(budget, exchange, name, "on", verdict.net)
+                self._learn(budget, exchange, name, "on", verdict.net)
         self._look_at(exchange.route)
 
     async def _try(
@@ -242,28 +250,25 @@ class LiveAudit:
         target = self._router.tier(tier)
         if target is None:
             return
-        heard_of: list[tuple[int, Said]] = []
-
-        def take(cost: int, other: Said) -> None:
-            heard_of.append((cost, other))
-
         asked = plain(exchange)
-        verdict = await self._rival(auditor, exchange, asked, target, reference, TIERS, take)
-        if verdict is None:
+        rival = await self._rival(auditor, exchange, asked, target, reference, TIERS)
+        if rival is None:
             return
         self.probed += 1
-        cost, other = heard_of[0]
-        budget.paired(TIERS, cell(exchange), tier, verdict.net, cost, verdict.cost)
-        self._doubt(budget, exchange, TIERS, tier, verdict.net)
+        net, cost, judging = rival.verdict.net, float(rival.cost), rival.verdict.cost
+        self._learn(budget, exchange, TIERS, tier, net, cost, judging)
         if checked(tier) in budget.openings[TIERS].options:
-            served = grounded(other, asked, exchange.original.question)
-            net, whole = (verdict.net, float(cost)) if served else (0.0, cost + worth)
-            budget.paired(TIERS, cell(exchange), checked(tier), net, whole, verdict.cost)
-            self._doubt(budget, exchange, TIERS, checked(tier), net)
+            if not grounded(rival.answer, asked, exchange.original.question):
+                net, cost = 0.0, rival.cost + worth
+            self._learn(budget, exchange, TIERS, checked(tier), net, cost, judging)
 
-    def _doubt(self, budget: RouteBudget, exchange: Exchange, name: str, option: str, net: float) -> None:
-        """A probe in a cell and with the option in which a technique acts on other requests, or did until it was
-        suspended, is evidence about it."""
+    def _learn(
+        self, budget: RouteBudget, exchange: Exchange, name: str, option: str, net: float, cost: float = 0.0,
+        judging: float = 0.0,
+    ) -> None:  # fmt: skip
+        """Takes a probe. In a cell and with the option in which a technique acts on other requests, or did until it was
+        suspended, it is evidence about it."""
+        budget.paired(name, cell(exchange), option, net, cost, judging)
         acts = budget.openings[name].would(cell(exchange)) == option
         if acts and budget.watch(name, net) is not None:
             self.budgets.tell(exchange.route, name)
@@ -280,11 +285,11 @@ class LiveAudit:
 
     async def _look(self, auditor: Auditor, exchange: Exchange, probe: Probe) -> None:
         """What would the weak model have said? For certificates of a trained router."""
-        verdict = await self._rival(auditor, exchange, plain(exchange), probe.target, heard(exchange), TIERS)
-        if verdict is None:
+        rival = await self._rival(auditor, exchange, plain(exchange), probe.target, heard(exchange), TIERS)
+        if rival is None:
             return
         self.probed += 1
-        loss = max(0.0, verdict.net)
+        loss = max(0.0, rival.verdict.net)
         self._router.paired(exchange.route, exchange.intent, probe.score, loss)
         if probe.would:
             self._book(exchange, (), 0.0, routed=True, loss_routed=loss)
@@ -315,10 +320,8 @@ class LiveAudit:
         target: Target,
         reference: Said,
         name: str,
-        heard_of: Callable[[int, Said], None] = lambda nano, other: None,
-    ) -> PairVerdict | None:
-        """The verdict on what `target` answers, beside the reference; `heard_of` is told what the answer cost, and the
-        answer."""
+    ) -> _Rival | None:
+        """What `target` answers, judged beside the reference."""
         judge = self.judges[exchange.route]
         verdicts: list[PairVerdict] = []
 
@@ -326,10 +329,9 @@ class LiveAudit:
             verdicts.append(await judge.judge(exchange, other, reference))
             return verdicts[0]
 
-        async def asking() -> tuple[PairVerdict, int]:
+        async def asking() -> tuple[_Rival, int]:
             other, cost = await self._ask(exchange, request, target, judged, probe=name)
-            heard_of(cost, other)
-            return verdicts[0], cost + verdicts[0].cost
+            return _Rival(other, cost, verdicts[0]), cost + verdicts[0].cost
 
         return await auditor.run(asking())
 

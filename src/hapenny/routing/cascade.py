@@ -3,8 +3,7 @@
 Agreement of independent models is the strongest signal of a right answer that costs no judge; asked at once, the pair
 takes no longer than its slower half. For comparable answers (extraction, classification, a number). Where a second
 cheap call costs too much, or answers do not compare, confidence lets through what looks sure: an easy question, an
-answer that ended by itself, does not hedge and has the shape that was asked for. Nothing is sent to the client before
-the choice, so an escalation streams nothing twice.
+answer that ended by itself, does not hedge and has the shape that was asked for.
 """
 
 from __future__ import annotations
@@ -13,11 +12,7 @@ import asyncio
 import re
 from collections.abc import Callable
 
-from msgspec import Struct
-
-from hapenny.core.answer import Answer, Replay
-from hapenny.core.errors import Failure
-from hapenny.core.events import Collector, Event
+from hapenny.core.answer import Answer
 from hapenny.core.exchange import Exchange, Target
 from hapenny.core.messages import Request
 from hapenny.core.stage import Ask, Decision, Onward, Stage
@@ -25,6 +20,7 @@ from hapenny.evidence.json_schema import schema
 from hapenny.evidence.judges import agree
 from hapenny.routing import complexity
 from hapenny.routing.abilities import Lacks
+from hapenny.routing.attempts import Attempt, attempt, escalate, serve
 from hapenny.routing.fallbacks import STANDS_IN
 from hapenny.routing.options import CASCADE_STAGE, CascadeOptions
 
@@ -41,12 +37,6 @@ class Climb(Decision):
     first: tuple[Target, Target]
     strong: Target
     easy: bool = False
-
-
-class _Told(Struct):
-    branch: Exchange
-    events: list[Event]
-    text: str
 
 
 class CascadeStage(Stage, spec=CASCADE_STAGE):
@@ -101,42 +91,25 @@ class CascadeStage(Stage, spec=CASCADE_STAGE):
     async def apply(self, decision: Climb, exchange: Exchange, onward: Onward) -> Answer:
         """Asks the cheap models as the gate says, then serves the first one's answer or climbs."""
         gate = self._options.gate
-        first: _Told | None
-        second: _Told | None = None
+        first: Attempt | None
+        second: Attempt | None = None
         if gate == "agreement":
             first, second = await asyncio.gather(*(self._try(exchange, target, onward) for target in decision.first))
         else:
             first = await self._try(exchange, decision.first[0], onward)
-            if first is not None and decision.easy and sure(first.text, exchange.request):
-                return self._serve(exchange, first)
+            if first is not None and decision.easy and sure(first.completion.text, exchange.request):
+                return serve(exchange, first)
             if gate == "either":
                 second = await self._try(exchange, decision.first[1], onward)
-        if first is not None and second is not None and self._same(first.text, second.text):
-            return self._serve(exchange, first)
-        branch = exchange.branch(f"escalate to {decision.strong.model}", purpose="escalate", payer=self.name)
-        branch.target = decision.strong
-        answer = await onward(branch)
-        exchange.adopt(branch)
-        return answer
+        if first is not None and second is not None and self._same(first.completion.text, second.completion.text):
+            return serve(exchange, first)
+        strong = decision.strong
+        return await escalate(exchange, strong, onward, why=f"escalate to {strong.model}", payer=self.name)
 
-    def _serve(self, exchange: Exchange, told: _Told) -> Answer:
-        exchange.adopt(told.branch)
-        return Answer(Replay(told.events))
-
-    async def _try(self, exchange: Exchange, target: Target, onward: Onward) -> _Told | None:
-        branch = exchange.branch(f"cascade {target.model}", payer=self.name)
-        branch.target = target
-        collector = Collector()
-        try:
-            answer = await onward(branch)
-            events = [event async for event in answer]
-            for event in events:
-                collector.feed(event)
-            done = collector.finish()
-        except Failure:
-            return None
+    async def _try(self, exchange: Exchange, target: Target, onward: Onward) -> Attempt | None:
+        made = await attempt(exchange, target, onward, why=f"cascade {target.model}", payer=self.name)
         # A cut or refused answer agrees with nothing.
-        return _Told(branch, events, done.text) if done.reason in ("end_turn", "stop_sequence") else None
+        return made if made is not None and made.completion.reason in ("end_turn", "stop_sequence") else None
 
 
 def sure(text: str, request: Request) -> bool:

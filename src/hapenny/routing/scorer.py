@@ -107,13 +107,13 @@ class Reader:
 
     def distance(self, features: Features) -> float:
         """How unlike the training prompts: 1 is the border at which the scorer abstains."""
-        mean, scale = self._mean[: len(SHAPE)], self._scale[: len(SHAPE)]
+        shape = (features.shape - self._mean[: len(SHAPE)]) * self._scale[: len(SHAPE)]
         out = max(
             unseen(features, self._idf) / max(self.scorer.foreign_text, 1e-9),
-            _oddness(features.shape, mean, scale) / max(self.scorer.foreign_shape, 1e-9),
+            _oddness(shape) / max(self.scorer.foreign_shape, 1e-9),
         )
         if self._prototypes is not None:
-            out = max(out, self._prototypes.distance((features.shape - mean) * scale) / self.scorer.foreign_kind)
+            out = max(out, self._prototypes.distance(shape) / self.scorer.foreign_kind)
         return out
 
 
@@ -162,7 +162,7 @@ def fit(
         cold_slope=slope,
         intercept=float(rest.mean()),
         foreign_text=_unseen_border(rows, design),
-        foreign_shape=float(np.quantile([_oddness(row.shape, mean, 1 / scale) for row in rows], 0.995)) * 1.25,
+        foreign_shape=float(np.quantile([_oddness((row.shape - mean) * (1 / scale)) for row in rows], 0.995)) * 1.25,
         prototypes=kinds,
         foreign_kind=border,
     )
@@ -184,6 +184,7 @@ def _unseen_border(rows: Sequence[Features], design: Design) -> float:
     return float(np.quantile(shares, 0.995)) + 0.02
 
 
-def _oddness(shape: Floats, mean: Floats, scale: Floats) -> float:
-    z = np.minimum(np.abs((shape - mean) * scale), 25.0)
+def _oddness(shape: Floats) -> float:
+    """Of standardised measures."""
+    z = np.minimum(np.abs(shape), 25.0)
     return float(z @ z) / len(shape)

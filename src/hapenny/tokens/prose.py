@@ -14,10 +14,9 @@ its words.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter, deque
 
-from hapenny.evidence.facts import negations
+from hapenny.evidence.facts import fold, negations
 from hapenny.tokens.segments import sentences
 
 MOST = 60_000
@@ -58,7 +57,7 @@ class Said:
 
     def again(self, sentence: str) -> bool:
         """Whether a sentence says nothing new; if it does, it counts as said from now on."""
-        words = _WORD.findall(_fold(sentence))
+        words = _WORD.findall(fold(sentence))
         if len(words) < _LEAST:
             return False
         counts = _NUMBER.findall(sentence)
@@ -113,7 +112,7 @@ def _line(line: str, said: Said) -> str:
     example = _EXAMPLE.match(bare)
     if example is not None:
         answer = bare[example.end() :]
-        long = len(_WORD.findall(_fold(answer))) >= _LONG_ANSWER
+        long = len(_WORD.findall(fold(answer))) >= _LONG_ANSWER
         return "" if long and said.again(answer) else line
     text = "".join(each for each in map(_plain, sentences(bare)) if not said.again(each)).rstrip()
     return lead + text if text else ""
@@ -131,7 +130,3 @@ def _plain(sentence: str) -> str:
 def _exact(line: str) -> bool:
     """Whether a line may have to reach the model as it is."""
     return line[:1] in ("|", "[", "}", "]", ">") or "`" in line or "{" in line or ("<" in line and ">" in line)
-
-
-def _fold(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()

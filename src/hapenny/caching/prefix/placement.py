@@ -40,36 +40,56 @@ class PrefixPlan(Struct, frozen=True):
     gain: float
 
 
+class _Paper:
+    """Points that were only set on paper, and until when each would live."""
+
+    def __init__(self, ttl: float) -> None:
+        self._ttl = ttl
+        self._until: dict[Hashable, float] = {}
+        self._swept = 0.0
+
+    def read(self, chain: Sequence[Hashable], now: float) -> int:
+        """The deepest depth with a point that lives; 0 for none."""
+        return next((d for d in range(len(chain), 0, -1) if self._until.get(chain[d - 1], -1.0) >= now), 0)
+
+    def set(self, segment: Hashable, now: float) -> None:
+        """Sets a point, or renews it."""
+        self._until[segment] = now + self._ttl
+
+    def sweep(self, now: float) -> None:
+        """Forgets what is dead, once a lifetime."""
+        if now - self._swept > self._ttl:
+            self._swept = now
+            self._until = {segment: until for segment, until in self._until.items() if until >= now}
+
+
 class _Everything:
     """On paper: a point at the end of every prompt, as who does not plan would write it. A learner that knows nothing
     yet of a kind of traffic, or nothing that helps, is no worse than this for long."""
 
     def __init__(self, tariff: Tariff) -> None:
         self._tariff = tariff
-        self._until: dict[Hashable, float] = {}
-        self._swept = 0.0
+        self._points = _Paper(tariff.ttl)
         self._prompts = self._asked = self._gained = self._learnt = 0.0
 
     def follow(self, chain: Sequence[Hashable], depths: Sequence[int], least: int, learnt: float, now: float) -> None:
         """Plans one more prompt. `learnt`: what the learner gained on it, in input tokens."""
         if not depths:
             return
-        read = next((d for d in range(len(chain), 0, -1) if self._until.get(chain[d - 1], -1.0) >= now), 0)
+        read = self._points.read(chain, now)
         below = depths[read - 1] if read else 0
         gained = (1 - self._tariff.read) * below
         if read:
-            self._until[chain[read - 1]] = now + self._tariff.ttl
+            self._points.set(chain[read - 1], now)
         if depths[-1] >= least and read < len(chain):
             gained -= self._tariff.premium * (depths[-1] - below)
-            self._until[chain[-1]] = now + self._tariff.ttl
+            self._points.set(chain[-1], now)
         keep = 1 - 1 / _MEMORY
         self._prompts = self._prompts * keep + 1
         self._asked = self._asked * keep + depths[-1]
         self._gained = self._gained * keep + gained
         self._learnt = self._learnt * keep + learnt
-        if now - self._swept > self._tariff.ttl:
-            self._swept = now
-            self._until = {segment: until for segment, until in self._until.items() if until >= now}
+        self._points.sweep(now)
 
     @property
     def learner_pays(self) -> bool:
@@ -93,8 +113,7 @@ class _Account:
         """What reads saved less what writes cost beyond plain input, in input tokens."""
         self._paper = 0.0
         """The same, had every write been made that was expected to pay."""
-        self._papers: dict[Hashable, float] = {}
-        self._swept = 0.0
+        self._points = _Paper(tariff.ttl)
         self._every = _Everything(tariff)
 
     @property
@@ -130,7 +149,7 @@ class _Account:
         self, chain: Sequence[Hashable], gains: Sequence[float], tokens: Sequence[int], depths: Sequence[int],
         least: int, now: float,
     ) -> None:  # fmt: skip
-        read = next((d for d in range(len(chain), 0, -1) if self._papers.get(chain[d - 1], -1.0) >= now), 0)
+        read = self._points.read(chain, now)
         best, _ = _deepest(gains, tokens, depths, read, least)
         below = depths[read - 1] if read else 0
         self._paper += (1 - self.tariff.read) * below
@@ -138,10 +157,8 @@ class _Account:
             self._paper -= self.tariff.premium * (depths[best - 1] - below)
         for depth in range(max(read, 1), max(best, read) + 1):
             if depths[depth - 1] >= least:
-                self._papers[chain[depth - 1]] = now + self.tariff.ttl
-        if now - self._swept > self.tariff.ttl:
-            self._swept = now
-            self._papers = {segment: until for segment, until in self._papers.items() if until >= now}
+                self._points.set(chain[depth - 1], now)
+        self._points.sweep(now)
 
 
 class _Live(Struct):

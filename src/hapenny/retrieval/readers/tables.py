@@ -82,15 +82,16 @@ def _quoted_by_apostrophes(text: str, delimiter: str) -> bool:
 
 def _without_comments(text: str) -> str:
     """The text from its head on: without blank lines, and lines of `#` that are no head, before it."""
-    text = text.lstrip("\n")
-    while text.startswith("#"):
-        first, _, rest = text.partition("\n")
-        following = rest.lstrip("\n").partition("\n")[0]
-        widths = [(first.count(each), following.count(each)) for each in _DELIMITERS]
+    lines = re.finditer("[^\n]+", text)  # not cut off one by one: each cut copies all that follows
+    line = next(lines, None)
+    while line is not None and line[0].startswith("#"):
+        after = next(lines, None)
+        following = after[0] if after is not None else ""
+        widths = [(line[0].count(each), following.count(each)) for each in _DELIMITERS]
         if any(own and own == other for own, other in widths) or not any(other for _, other in widths):
             break
-        text = rest.lstrip("\n")
-    return text
+        line = after
+    return text[line.start() :] if line is not None else ""
 
 
 def _separator_line(text: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from hapenny.retrieval.query.register import Lexicon, Vocabulary
 from hapenny.retrieval.query.spelling import repair
 from hapenny.retrieval.search.floor import Floor
 from hapenny.retrieval.search.forest import Forest, Table
-from hapenny.retrieval.search.fusion import Candidates, Fusion, fuse, gather, matched, order
+from hapenny.retrieval.search.fusion import Candidates, fuse, gather, matched, order
 from hapenny.retrieval.search.ranker_features import Profiles, table
 from hapenny.retrieval.search.rarest_term_boost import OFF, held
 from hapenny.retrieval.search.scoring import Popularity, Scoring, bonuses, year_fields
@@ -77,12 +77,9 @@ class Retriever:
         self._length = (0, float("inf"))
         """Documents when their length was measured, and their median length in words."""
 
-    def fusion(self, settings: Settings) -> Fusion:
-        """How the legs are joined here: with less of the vectors where their embedder does not know the language."""
-        return self._fitted(settings).fusion
-
     def _fitted(self, settings: Settings) -> Settings:
-        """The settings as they suit this collection: its language, and how long its documents are."""
+        """The settings as they suit this collection: less of the vectors where their embedder does not know its
+        language; else how long its documents are."""
         if knows(self._embedder, self.store.analyser.language):
             return settings.of_length(self._words()) if settings.fusion.alpha > 0.0 else settings
         return msgspec.structs.replace(settings, fusion=settings.weighted(self.store.alike()))
