@@ -50,9 +50,10 @@ def capacity(
         if row["little"] is not None:
             seen[row["model"]] = seen.get(row["model"], 0.0) + row["little"]["seen"]
     try:
-        limits = place_limits(load(config) if config is not None else None, _stated(quotas), live)
+        loaded = load(config) if config is not None else None
+        limits = place_limits(loaded, _stated(quotas), live)
         used = utilisation(
-            path or configured(config), limits, hours=hours, burndown=burndown, seen=seen or None,
+            path or configured(loaded), limits, hours=hours, burndown=burndown, seen=seen or None,
             recent_s=live[0]["little_s"] if live else None,
         )  # fmt: skip
     except (ValueError, OSError) as error:
