@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import OrderedDict
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -34,6 +33,7 @@ from hapenny.core.messages import (
     ToolUse,
 )
 from hapenny.core.notes import Note
+from hapenny.core.shape import OfRequests
 
 VERSION: Final = 2
 """Goes into every key; raise it when the encoding or a declaration changes."""
@@ -147,9 +147,8 @@ _DELIVERY: dict[type, dict[str, Any]] = {
 _SHORT = 4_096
 """Bytes of a request that are hashed as they are; more are shortened by SHA-256 before, which processors have built in.
 No such digest is taken for a request of its own: 32 bytes encode none."""
-_REMEMBERED = 512
 _REMEMBERED_BYTES = 16_384
-"""How many requests' digests are remembered, and of what size at most."""
+"""Of what size a request whose digest is remembered is at most."""
 
 _MUTABLE_EXTRAS = frozenset(
     {
@@ -241,9 +240,7 @@ class Keys:
         self.shared = scope == "shared"
         """Whether tenants share answers."""
         self._encode = msgspec.msgpack.Encoder(order="deterministic").encode
-        self._digests: OrderedDict[int, tuple[Request, bytes]] = OrderedDict()
-        """Of requests that come again."""
-        self._last: tuple[Request, bytes] | None = None
+        self._digests = OfRequests[bytes]()
 
     def key(self, exchange: Exchange) -> bytes:
         """The 32-byte key of the request as it stands; the same request on the same exchange is hashed once."""
@@ -282,9 +279,9 @@ class Keys:
 
     def _asked(self, request: Request) -> bytes:
         """A digest of what is asked, remembered by the request: the doors decode equal bodies to one and the same."""
-        known = self._digests.get(id(request)) if request.recurs else self._last
-        if known is not None and known[0] is request:
-            return known[1]
+        known = self._digests.get(request)
+        if known is not None:
+            return known
         protocol = None if _neutral(request) else request.protocol
         asked = _normal(request)
         try:
@@ -293,12 +290,7 @@ class Keys:
             encoded = self._encode((protocol, _spelt(asked)))
         short = encoded if len(encoded) <= _SHORT else hashlib.sha256(encoded).digest()
         digest = hashlib.blake2b(short, digest_size=32, key=self._secret).digest()
-        if not request.recurs:
-            self._last = request, digest
-        elif len(encoded) <= _REMEMBERED_BYTES:
-            self._digests[id(request)] = request, digest
-            if len(self._digests) > _REMEMBERED:
-                self._digests.popitem(last=False)
+        self._digests.put(request, digest, small=len(encoded) <= _REMEMBERED_BYTES)
         return digest
 
     def fingerprint(self, *parts: Any) -> bytes:

@@ -1,15 +1,19 @@
 """What a request is made of, told at a glance.
 
 A stage names what a request must have for it to have anything to do (`Stage.needs`); the pipeline asks no stage about a
-request that has none of it. One look for all of them: most requests are a few turns of plain text.
+request that has none of it. One look for all of them: most requests are a few turns of plain text. What takes longer to
+find out is kept for requests that come again.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections import OrderedDict
+from typing import Final, Generic, TypeVar
 
 from hapenny.core.calls import Asked
 from hapenny.core.messages import Request, Text, ToolResult, ToolUse
+
+T = TypeVar("T")
 
 TOOLS: Final = 1
 """It offers tools."""
@@ -86,3 +90,30 @@ def shape_of(request: Request, asked: Asked | None = None) -> int:
 def _listed(text: str) -> bool:
     """Whether a text has lines or labels. One character is found much faster than two, and two faster from behind."""
     return "\n" in text or (":" in text and text.rfind(": ") >= 0)
+
+
+class OfRequests(Generic[T]):
+    """What was worked out of requests: of those that come again, and of the last one, which stages ask about in turn.
+
+    Args:
+        most: requests that come again; those of which something was kept longest ago make room.
+    """
+
+    def __init__(self, most: int = 512) -> None:
+        self._most = most
+        self._kept: OrderedDict[int, tuple[Request, T]] = OrderedDict()
+        self._last: tuple[Request, T] | None = None
+
+    def get(self, request: Request) -> T | None:
+        """What is known of this very request."""
+        known = self._kept.get(id(request)) if request.recurs else self._last
+        return known[1] if known is not None and known[0] is request else None
+
+    def put(self, request: Request, known: T, *, small: bool = True) -> None:
+        """Keeps it; for longer than till the next request only where this one comes again and is small."""
+        if not request.recurs:
+            self._last = request, known
+        elif small:
+            self._kept[id(request)] = request, known
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)

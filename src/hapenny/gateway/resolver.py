@@ -4,7 +4,6 @@ is, and whether its session is held out."""
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 
 from msgspec.structs import replace
 
@@ -15,13 +14,12 @@ from hapenny.config import Config, ConfigError, ModelOptions
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Asked, Exchange, Target
 from hapenny.core.messages import Context, Parameters, Request, Text
+from hapenny.core.shape import OfRequests
 from hapenny.gateway.public_names import PublicNames
 from hapenny.routing.names import Names
 
 _LONG = 4_096
 """Characters of a system prompt or first turn of which the draw reads all; of longer ones it reads both ends."""
-_REMEMBERED = 512
-"""Requests whose mark is remembered: those that come again, as repeated questions do, are one and the same object."""
 
 
 def _fingerprint(request: Request) -> str:
@@ -52,7 +50,7 @@ class RequestResolver:
     def __init__(self, config: Config, catalog: Catalog, draw: bytes) -> None:
         self._config = config
         self._draw = draw
-        self._marks: OrderedDict[int, tuple[Request, str]] = OrderedDict()
+        self._marks = OfRequests[str]()
         models = {name: self._target(model) for name, model in config.models.items()}
         self.defaults: dict[Target, Parameters] = {
             models[name]: model.parameters.said() for name, model in config.models.items()
@@ -118,14 +116,11 @@ class RequestResolver:
         return int.from_bytes(digest, "big") < share * 2**64
 
     def _mark(self, request: Request) -> str:
-        known = self._marks.get(id(request))
-        if known is not None and known[0] is request:
-            return known[1]
-        mark = _fingerprint(request)
-        if request.recurs and len(request.messages) == 1 and len(request.messages[0].text) <= _LONG:
-            self._marks[id(request)] = request, mark
-            if len(self._marks) > _REMEMBERED:
-                self._marks.popitem(last=False)
+        mark = self._marks.get(request)
+        if mark is None:
+            mark = _fingerprint(request)
+            small = len(request.messages) == 1 and len(request.messages[0].text) <= _LONG
+            self._marks.put(request, mark, small=small)
         return mark
 
     def _target(self, model: ModelOptions) -> Target:

@@ -7,7 +7,6 @@ technique saved is the difference. All of it is on estimator counts; what was re
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b, sha256
 
@@ -21,6 +20,7 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.money import Totals, Walk, walk
 from hapenny.core.notes import Note
+from hapenny.core.shape import OfRequests
 from hapenny.counting import Estimators
 from hapenny.telemetry.capacity import PREPAID
 from hapenny.telemetry.layout import Layout, has_points
@@ -38,8 +38,6 @@ _WALKED: Note[tuple[tuple[int, int, bool, int, bool], Walk]] = Note("books.walk"
 """The last price walk, and how the exchange stood at it."""
 _SPLITS: Note[dict[int, Split]] = Note("books.splits")
 """What each step would have read of the provider's prompt cache and written to it, by its place."""
-_KEPT = 512
-"""Outlines of small requests that are kept."""
 _LONG = 256
 """Bytes from which it is quicker to shorten a text before it is fingerprinted."""
 
@@ -69,7 +67,7 @@ class Books:
         self._key = (key or clock.secret())[:64]
         self._prefixes = Prefixes()
         self._outlines = Outlines(self.fingerprint)
-        self._answered: OrderedDict[int, tuple[Request, Target, tuple[int, int, int], str, int | None]] = OrderedDict()
+        self._answered = OfRequests[tuple[Target, tuple[int, int, int], str, int | None]]()
         self._log = get_logger("hapenny.books")
         self.violations = 0
         """Rows whose identity did not hold (always 0, or there is a bug)."""
@@ -325,14 +323,13 @@ class Books:
         card = place.card
         if card is None or card.cache_mode is not None or card.negotiated:
             return None
-        known, learnt = self._answered.get(id(original)), place.learnt
-        if known is not None and known[0] is original and known[1:4] == (target, learnt, exchange.output):
-            return [("", known[4]), (steps[0].technique, 0)]
+        known, learnt = self._answered.get(original), place.learnt
+        if known is not None and known[:3] == (target, learnt, exchange.output):
+            return [("", known[3]), (steps[0].technique, 0)]
         price = self._steps(exchange, None)[0][0][1]
-        if original.recurs and len(exchange.output) <= SMALL and self.prices.layout(original).size <= SMALL:
-            self._answered[id(original)] = original, target, learnt, exchange.output, price
-            if len(self._answered) > _KEPT:
-                self._answered.popitem(last=False)
+        if original.recurs:
+            small = len(exchange.output) <= SMALL and self.prices.layout(original).size <= SMALL
+            self._answered.put(original, (target, learnt, exchange.output, price), small=small)
         return [("", price), (steps[0].technique, 0)]
 
     def _steps(self, exchange: Exchange, adopted: Call | None) -> tuple[list[tuple[str, int | None]], list[Part]]:

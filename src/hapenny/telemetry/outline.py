@@ -5,15 +5,14 @@ Nothing is counted for it. A request that comes again, as those of cache hits do
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 
 from hapenny.core.messages import Request, Text
+from hapenny.core.shape import OfRequests
 from hapenny.telemetry.layout import HISTORY, PARTS, SYSTEM, USER, Layout
 
 _SMALL = 16_384
-"""Bytes of a request whose outline is kept, and how many are."""
-_MOST = 512
+"""Bytes of a request whose outline is kept."""
 _BREAKS = "\n\t\r\x0b\x0c\x1c\x1d\x1e\x1f"
 
 
@@ -65,21 +64,14 @@ class Outlines:
 
     def __init__(self, fingerprint: Callable[[str], bytes]) -> None:
         self._fingerprint = fingerprint
-        self._kept: OrderedDict[int, tuple[Request, Outline]] = OrderedDict()
-        self._last: tuple[Request, Outline] | None = None
+        self._known = OfRequests[Outline]()
 
     def of(self, request: Request) -> Outline:
         """The outline of a request."""
-        known = self._kept.get(id(request)) if request.recurs else self._last
-        if known is not None and known[0] is request:
-            return known[1]
-        outline = Outline(request, self._fingerprint)
-        if not request.recurs:
-            self._last = request, outline
-        elif outline.size <= _SMALL:
-            self._kept[id(request)] = request, outline
-            if len(self._kept) > _MOST:
-                self._kept.popitem(last=False)
+        outline = self._known.get(request)
+        if outline is None:
+            outline = Outline(request, self._fingerprint)
+            self._known.put(request, outline, small=outline.size <= _SMALL)
         return outline
 
 
