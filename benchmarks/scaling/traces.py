@@ -21,13 +21,13 @@ def name(path: Path) -> str:
 
 
 def requests(data: Path) -> dict[str, Path]:
-    """Files of requests by name."""
+    """Files of requests by name: all that are no rates."""
     return {name(path): path for path in sorted(data.glob("*.csv.gz")) if "10min" not in path.name}
 
 
 def rates(data: Path) -> dict[str, Path]:
     """Files of rates in windows of ten minutes, by the fleet's name."""
-    return {name(path).removesuffix("_10min"): path for path in sorted(data.glob("*_10min.csv.gz"))}
+    return {name(path).replace("_10min", ""): path for path in sorted(data.glob("*10min*.csv.gz"))}
 
 
 def conversation(data: Path) -> Path:

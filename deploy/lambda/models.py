@@ -23,6 +23,8 @@ IDLE_MINUTES = 10
 """So long nothing may have been sent to a model that is unloaded."""
 WARM = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
 """The first request, for those that generate; a registered model may have one of its own."""
+CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict")
+"""What S3 says of a conditional write that came too late."""
 
 
 class Refused(Exception):
@@ -71,17 +73,18 @@ class Lifecycle:
         try:
             self._s3.put_object(Bucket=self._bucket, Key=self._key(name), Body=entry, IfNoneMatch="*")
         except ClientError as error:
-            if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
+            if error.response["Error"]["Code"] not in CONFLICTS:
                 raise
         return self.status(name)
 
     def load(self, name: str) -> dict[str, Any]:
         """Creates the endpoint, unless it is there or on its way."""
         entry, tag = self._entry(name)
-        if self._standing(name) in ("Failed", "OutOfService"):
+        standing = self._standing(name)
+        if standing in ("Failed", "OutOfService"):
             self._sagemaker.delete_endpoint(EndpointName=self._prefix + name)
             raise Refused("its last start failed and is cleared away; load it again")
-        if self._standing(name) is None:
+        if standing is None:
             try:
                 self._sagemaker.create_endpoint(
                     EndpointName=self._prefix + name, EndpointConfigName=self._prefix + name
@@ -160,7 +163,7 @@ class Lifecycle:
         try:
             self._s3.put_object(Bucket=self._bucket, Key=self._key(name), Body=json.dumps(entry).encode(), IfMatch=tag)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+            if error.response["Error"]["Code"] in CONFLICTS:
                 raise Refused("somebody else changed it just now: look at its status") from None
             raise
 

@@ -1,6 +1,8 @@
 """Records spread over workers: every answer once, whoever dies, over every store there is."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -245,25 +247,29 @@ async def test_a_worker_that_is_told_to_leave_answers_what_it_has_begun(store):
     assert not set(gated.paid) & set(model.paid)
 
 
-async def test_a_claim_of_a_process_that_has_ended_is_taken_over_at_once(tmp_path):
-    import subprocess
-    import sys
+def child_of(place, *lines):
+    """The command of a process that leases a shard there, and does these lines with it."""
+    script = [
+        "import asyncio, os, sys",
+        "from hapenny.batch.open_shards import open_shards",
+        "from hapenny.batch.records import Result",
+        "from hapenny.batch.shards import record_key",
+        "from hapenny.core.clock import RealClock",
+        "async def work():",
+        f"    shards = open_shards({place!r}, RealClock())",
+        "    shard = await shards.lease(['openai'])",
+        *(f"    {line}" for line in lines),
+        "asyncio.run(work())",
+    ]
+    return [sys.executable, "-c", "\n".join(script)]
 
+
+async def test_a_claim_of_a_process_that_has_ended_is_taken_over_at_once(tmp_path):
     place = str(tmp_path / "shards.db")
-    claiming = (
-        "import asyncio, sys\n"
-        "from hapenny.batch.open_shards import open_shards\n"
-        "from hapenny.core.clock import RealClock\n"
-        "async def work():\n"
-        f"    shards = open_shards({place!r}, RealClock())\n"
-        "    shard = await shards.lease(['openai'])\n"
-        "    print(await shards.claim(shard.records[0]), flush=True)\n"
-        "    sys.stdin.read()\n"
-        "asyncio.run(work())\n"
-    )
+    claiming = child_of(place, "print(await shards.claim(shard.records[0]), flush=True)", "sys.stdin.read()")
     mine = open_shards(place, RealClock())
     await mine.put(RECORDS[:2], "openai")
-    child = subprocess.Popen([sys.executable, "-c", claiming], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(claiming, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline().strip() == "mine"
     assert await mine.lease(["openai"]) is None
     assert await mine.claim(RECORDS[0]) == "elsewhere"
@@ -312,28 +318,16 @@ async def test_one_shard_is_one_workers(store):
 
 
 async def test_an_answer_that_a_killed_worker_had_and_the_store_had_not_is_taken_over(tmp_path):
-    import subprocess
-    import sys
-
     place = str(tmp_path / "shards.db")
-    answering = (
-        "import asyncio, os\n"
-        "from hapenny.batch.open_shards import open_shards\n"
-        "from hapenny.batch.records import Result\n"
-        "from hapenny.batch.shards import record_key\n"
-        "from hapenny.core.clock import RealClock\n"
-        "async def work():\n"
-        f"    shards = open_shards({place!r}, RealClock())\n"
-        "    shard = await shards.lease(['openai'])\n"
-        "    for record in shard.records:\n"
-        "        await shards.claim(record)\n"
-        "    shards.spool.add(record_key(shard.records[0]), Result('r0', output={'said': 'paid for'}))\n"
-        "    os.kill(os.getpid(), 9)\n"
-        "asyncio.run(work())\n"
+    answering = child_of(
+        place,
+        "for record in shard.records: await shards.claim(record)",
+        "shards.spool.add(record_key(shard.records[0]), Result('r0', output={'said': 'paid for'}))",
+        "os.kill(os.getpid(), 9)",
     )
     mine = open_shards(place, RealClock())
     await mine.put(RECORDS[:2], "openai")
-    subprocess.run([sys.executable, "-c", answering], check=False)
+    subprocess.run(answering, check=False)
     assert await mine.claim(RECORDS[0]) == "answered"
     assert (await mine.answer(RECORDS[0])).output == {"said": "paid for"}
     assert await mine.claim(RECORDS[1]) == "mine"

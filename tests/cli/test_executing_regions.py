@@ -140,6 +140,16 @@ def test_where_nothing_is_called_on_bedrock_it_says_so():
     assert regions.look(load(), 7) == ([], ["no model is called on Bedrock: nothing crosses regions there"])
 
 
+def test_a_model_without_a_backend_is_called_at_the_default_one(tmp_path):
+    path = tmp_path / "hapenny.yaml"
+    path.write_text(
+        "backends: {first: {kind: simulated}, aws: {kind: bedrock, region: eu-west-1}}\n"
+        f"default_backend: aws\ntiers: {{strong: '{PLAIN}'}}\n"
+    )
+    called = regions.Called(PLAIN, "eu-west-1", "https://bedrock-runtime.eu-west-1.amazonaws.com")
+    assert regions.models_of(load(str(path))) == [called]
+
+
 def test_a_handshake_names_protocol_and_cipher(tmp_path):
     cert, key = certificate(tmp_path)
     ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

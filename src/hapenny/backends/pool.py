@@ -22,7 +22,7 @@ from hapenny.backends.url import Url
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
-from hapenny.core.permit import look
+from hapenny.core.permit import PERMIT, look
 
 MODEL_CONNECTIONS = 4096
 CONTROL_CONNECTIONS = 16
@@ -165,7 +165,8 @@ class Pool:
     async def _begin(self, connection: Connection, request: bytes, body: bytes, method: str) -> None:
         self._using.add(connection)
         try:
-            look()
+            if PERMIT.get() is not None:
+                look()
             connection.start(request, body, without_body=method == "HEAD")
             await connection.begun()
         except BaseException:

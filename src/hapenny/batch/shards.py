@@ -124,9 +124,9 @@ class Shards:
         async for name, data in scanned(self._store, prefix, _PAGE):
             if data == form.encode():
                 id = name.removeprefix(prefix)
-                records = await self._store.get(self._name("input", id))
+                records = await self._input(id)
                 if records is not None:
-                    shards[id] = {record_key(each) for each in msgspec.json.decode(records, type=list[Record])}
+                    shards[id] = {record_key(each) for each in records}
         return shards
 
     async def open(self, id: str) -> bool:

@@ -16,7 +16,8 @@ import msgspec
 
 from hapenny.batch.shards import LEASE_S, Shard, Shards
 from hapenny.core.clock import Clock
-from hapenny.stores.s3_kv import TIMEOUT_S, S3KeyValue
+from hapenny.stores.aws_link import AwsLink
+from hapenny.stores.s3_kv import S3KeyValue
 
 T = TypeVar("T")
 
@@ -54,7 +55,8 @@ class SqsShards(Shards):
             raise ValueError(f"{url!r} is no queue with a bucket; use sqs://QUEUE.fifo/BUCKET/PREFIX")
         super().__init__(S3KeyValue(f"s3://{place}", clock), clock, space, float(math.ceil(lease_s)))
         self._queue = queue
-        self._made: tuple[Any, str] | None = None
+        self._url = ""
+        self._link = AwsLink("sqs", clock)
 
     async def announce(self, id: str, form: str) -> None:
         """Tells workers of a shard that is there."""
@@ -117,9 +119,7 @@ class SqsShards(Shards):
     async def aclose(self) -> None:
         """Lets go of the store and the queue."""
         await super().aclose()
-        made, self._made = self._made, None
-        if made is not None:
-            await self._clock.work("sqs", 1.0, made[0].close)
+        await self._link.aclose()
 
     # ----------------------------------------------------------------------------------------------------------------
 
@@ -147,23 +147,11 @@ class SqsShards(Shards):
         await self._run(lambda sqs, url: sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt))
 
     async def _run(self, work: Callable[[Any, str], T]) -> T:
-        from botocore.exceptions import BotoCoreError, ClientError
+        """What `work` makes of the client and the queue's URL."""
 
-        def blocking() -> T:
-            try:
-                return work(*self._client())
-            except (BotoCoreError, ClientError) as error:
-                raise ConnectionError(f"SQS cannot be used: {type(error).__name__}") from error
+        def at_queue(sqs: Any) -> T:
+            if not self._url:
+                self._url = sqs.get_queue_url(QueueName=self._queue)["QueueUrl"]
+            return work(sqs, self._url)
 
-        return await self._clock.work("sqs", 1.0, blocking)
-
-    def _client(self) -> tuple[Any, str]:
-        """The client and the queue's URL."""
-        if self._made is None:
-            import boto3
-            from botocore.config import Config
-
-            how = Config(connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"total_max_attempts": 2})
-            client = boto3.client("sqs", config=how)
-            self._made = client, client.get_queue_url(QueueName=self._queue)["QueueUrl"]
-        return self._made
+        return await self._link.run(at_queue)

@@ -63,13 +63,10 @@ def answer(store: str, config: str | None, idle_s: float | None, lease_s: float)
             worker = Worker(shards, senders.__getitem__, forms, clock)
             await gateway.start()
             task = loop.create_task(worker.run(until_idle_s=idle_s))
-            again = False
 
             def leave() -> None:
-                nonlocal again
-                if again:
+                if worker.leaving:
                     task.cancel()
-                again = True
                 worker.leave()
 
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -46,9 +46,10 @@ def capacity(
 
         live = call_gateway((url.rstrip("/"), key), "GET", "/v1/throughput").get("utilisation", [])
     try:
-        limits = place_limits(load(config) if config is not None else None, _stated(quotas), live)
+        loaded = load(config) if config is not None else None
+        limits = place_limits(loaded, _stated(quotas), live)
         used = utilisation(
-            path or configured(config), limits, hours=hours, burndown=burndown, seen=in_flight(live),
+            path or configured(loaded), limits, hours=hours, burndown=burndown, seen=in_flight(live),
             recent_s=live[0]["little_s"] if live else None,
         )  # fmt: skip
     except (ValueError, OSError) as error:

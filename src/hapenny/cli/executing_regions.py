@@ -58,12 +58,11 @@ def models_of(config: Config) -> list[Called]:
     backends = {name: each for name, each in config.backends.items() if each.kind == "bedrock"}
     if not backends:
         return []
-    first = next(iter(config.backends))
     called: dict[tuple[str, str], Called] = {}
     names = {*config.tiers.values(), *config.stages[THROUGHPUT_STAGE].models, *config.models}
     for name in sorted(names):
         options = config.models.get(name)
-        backend = (options.backend if options is not None else "") or first
+        backend = config.backend_of(options.backend if options is not None else "")
         if backend not in backends:
             continue
         at: Any = backends[backend]

@@ -46,12 +46,12 @@ def profile(
     as_json: bool,
 ) -> None:
     """Say where requests spend time and money, what the bottleneck is, and what to do about it."""
-    from hapenny.cli.report import configured, reading, span
+    from hapenny.cli.report import configuration, configured, reading, span
     from hapenny.telemetry.figures import Scope
     from hapenny.telemetry.rolled import Rolled
 
-    loaded = _loaded(config) if config is not None else None
-    place = path or configured(config)
+    loaded = configuration(config) if config is not None else None
+    place = path or configured(loaded)
     with reading(place):
         rolled = Rolled(place)
     scope = Scope(since=RealClock().wall() - span(since), tenant=tenant, route=route, feature=feature)
@@ -95,15 +95,6 @@ def looked(rolled: Any, scope: Any, most: int) -> dict[str, Any]:
         "calls": calls, "connections_opened": opened, "calls_at_once": busiest,
         "prompt_p95": sampled.prompt_p95(rolled.connection, scope),
     }  # fmt: skip
-
-
-def _loaded(config: str) -> Config:
-    from hapenny.config import ConfigError, load
-
-    try:
-        return load(config)
-    except ConfigError as error:
-        raise click.ClickException("\n".join(error.problems)) from None
 
 
 def _checks(config: Config | None, spending: dict[str, Any], probe: bool, url: str, key: str) -> list[Check]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from hapenny.config import Config
+
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -45,8 +47,10 @@ def report(
     html: str | None,
 ) -> None:
     """Print the savings waterfall with latency percentiles, from the ledger."""
-    played = [] if path else simulated(config)
-    path = path or configured(config)
+    played: list[str] = []
+    if not path:
+        loaded = configuration(config)
+        played, path = loaded.simulated, configured(loaded)
     start = RealClock().wall() - span(since) if since else None
     with reading(path):
         summary = summarise(path, Scope(since=start, tenant=tenant, route=route, feature=feature))
@@ -69,17 +73,6 @@ def report(
         )
     if html is not None:
         click.echo(f"\nThe page: {Path(html).resolve()}")
-
-
-def simulated(config: str | None) -> list[str]:
-    """Names of the backends whose models are played by the gateway; none where the configuration cannot be read."""
-    from hapenny.config import ConfigError, load
-
-    try:
-        backends = load(config).backends
-    except ConfigError:
-        return []
-    return [name for name, options in backends.items() if getattr(options, "kind", "") == "simulated"]
 
 
 @contextlib.contextmanager
@@ -339,14 +332,20 @@ def _table(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def configured(config: str | None) -> str:
-    """The ledger's file of a configuration. Raises `ClickException` where it keeps none."""
-    from hapenny.config import ConfigError, load
-
-    try:
-        options = load(config).ledger
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
+def configured(config: str | Config | None) -> str:
+    """The ledger's file of a configuration, or of the one at a path. Raises `ClickException` where it keeps none."""
+    loaded = configuration(config) if config is None or isinstance(config, str) else config
+    options = loaded.ledger
     if options is None:
         raise click.ClickException("this configuration keeps no ledger; name a file with --ledger")
     return options.path
+
+
+def configuration(path: str | None) -> Config:
+    """The configuration at a path; None: the usual one. Raises `ClickException` where it is wrong."""
+    from hapenny.config import ConfigError, load
+
+    try:
+        return load(path)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None

@@ -83,10 +83,9 @@ def watch(path: str | None, workers: int, host: str | None, port: int | None) ->
         click.echo(f"configuration: {problem}", err=True)
     if problems:
         sys.exit(2)
-    simulated = [name for name, options in config.backends.items() if options.kind == "simulated"]
-    more = (
-        [f"{_simulated(simulated, len(config.backends))} Its answers carry x-hapenny-simulated."] if simulated else []
-    )
+    more = []
+    if config.simulated:
+        more.append(f"{_simulated(config.simulated, len(config.backends))} Its answers carry x-hapenny-simulated.")
     supervisor = Supervisor(config, workers, host, port, check, more)
     try:
         runner()(supervisor.run())

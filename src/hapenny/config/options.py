@@ -386,3 +386,8 @@ class Config(Section):
     def backend_of(self, name: str) -> str:
         """The backend to use where none is named."""
         return name or self.default_backend or next(iter(self.backends))
+
+    @property
+    def simulated(self) -> list[str]:
+        """Names of the backends whose models are played by the gateway itself."""
+        return [name for name, options in self.backends.items() if options.kind == "simulated"]

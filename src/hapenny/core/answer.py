@@ -338,25 +338,21 @@ class Answer:
         """Reads to the end for what the transforms make of it. What a recorder that alone looks at a stored answer
         makes of it is known from the first time on."""
         source, recorder = self._source, self.recorder
-        heard = source.heard if type(source) is Replay else None
-        alone = heard is not None and self._head is None and self.outcome is None and len(self._flows) == 1
-        if heard is not None and alone and recorder is not None and recorder.recalls:
-            if heard:
-                recorder.recall(heard[0])
-                self._finish("complete")
-                return
-            await self._drain()
-            if self.outcome == "complete" and recorder.begun:
-                heard.append(Heard(recorder.output, recorder.calls, recorder.tokens, recorder.cached, recorder.stopped))
+        heard: list[Heard] | None = None
+        untouched = self._head is None and self.outcome is None and len(self._flows) == 1
+        if type(source) is Replay and untouched and recorder is not None and recorder.recalls:
+            heard = source.heard
+        if recorder is not None and heard:
+            recorder.recall(heard[0])
+            self._finish("complete")
             return
-        await self._drain()
-
-    async def _drain(self) -> None:
         try:
             while await self.read() is not None:
                 pass
         finally:
             self.close()
+        if recorder is not None and heard is not None and self.outcome == "complete" and recorder.begun:
+            heard.append(Heard(recorder.output, recorder.calls, recorder.tokens, recorder.cached, recorder.stopped))
 
     async def collect(self) -> Completion:
         """Reads to the end. Raises `Failure('truncated')` when the answer has no closing event."""

@@ -52,7 +52,7 @@ class Deployment:
         self.gate, self.registry = parts.gate, parts.shared.registry
         self._pipelines = {False: parts.pipelines, True: parts.plain}
         self._started = False
-        self.simulated = frozenset(name for name in parts.backends if _is_simulated(config, name))
+        self.simulated = frozenset(config.simulated) & parts.backends.keys()
         """Backends whose answers no provider gave."""
 
     @classmethod
@@ -124,8 +124,3 @@ class Deployment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _is_simulated(config: Config, name: str) -> bool:
-    options = config.backends.get(name)
-    return options is not None and options.kind == "simulated"

@@ -8,16 +8,13 @@ far this machine's is from it. It needs the extra `aws`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from hapenny.core.clock import Clock
+from hapenny.stores.aws_link import AwsLink
 from hapenny.stores.kv import MAX_SCAN
 
-T = TypeVar("T")
-
-TIMEOUT_S = 5.0
 NEAR_S = 2.0
 """A clock that is off by less is taken to be right: dates of answers are whole seconds, and some time old."""
 _DIES = "dies"
@@ -41,17 +38,17 @@ class S3KeyValue:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._clock = clock
-        self._made: Any = None
+        self._link = AwsLink("s3", clock)
         self._off = 0.0
 
     async def get(self, key: str) -> bytes | None:
         """The live value."""
-        known = await self._run(lambda s3: self._read(s3, key))
+        known = await self._link.run(lambda s3: self._read(s3, key))
         return None if known is None else known[0]
 
     async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """Puts a value."""
-        await self._run(lambda s3: self._write(s3, key, value, ttl))
+        await self._link.run(lambda s3: self._write(s3, key, value, ttl))
 
     async def compare_and_set(self, key: str, expected: bytes | None, value: bytes, ttl: float | None = None) -> bool:
         """Puts a value if the present one is as expected."""
@@ -64,7 +61,7 @@ class S3KeyValue:
             condition = {"IfNoneMatch": "*"} if raw is None else {"IfMatch": raw[1]}
             return self._write(s3, key, value, ttl, condition)
 
-        return await self._run(work)
+        return await self._link.run(work)
 
     async def delete(self, key: str) -> bool:
         """Removes a value."""
@@ -74,7 +71,7 @@ class S3KeyValue:
             s3.delete_object(Bucket=self._bucket, Key=self._name(key))
             return known
 
-        return await self._run(work)
+        return await self._link.run(work)
 
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = MAX_SCAN) -> list[tuple[str, bytes]]:
         """Pairs by prefix, sorted."""
@@ -98,35 +95,13 @@ class S3KeyValue:
                     return pairs
                 start = contents[-1]["Key"]
 
-        return await self._run(work)
+        return await self._link.run(work)
 
     async def aclose(self) -> None:
         """Closes the connections. Idempotent."""
-        made, self._made = self._made, None
-        if made is not None:
-            await self._clock.work("s3", 1.0, made.close)
+        await self._link.aclose()
 
     # ----------------------------------------------------------------------------------------------------------------
-
-    async def _run(self, work: Callable[[Any], T]) -> T:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        def blocking() -> T:
-            try:
-                return work(self._client())
-            except (BotoCoreError, ClientError) as error:
-                raise ConnectionError(f"S3 cannot be used: {type(error).__name__}") from error
-
-        return await self._clock.work("s3", 1.0, blocking)
-
-    def _client(self) -> Any:
-        if self._made is None:
-            import boto3
-            from botocore.config import Config
-
-            how = Config(connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"total_max_attempts": 2})
-            self._made = boto3.client("s3", config=how)
-        return self._made
 
     def _name(self, key: str) -> str:
         # Hexadecimal: any text is a name, and names sort as the texts do.
