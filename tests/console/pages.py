@@ -1,7 +1,9 @@
 """A console over a ledger of some days, as tests visit it."""
 
 import contextlib
+import html
 import http.client
+import re
 import threading
 from urllib.parse import urlencode
 
@@ -77,3 +79,10 @@ def serving(config, login=False, live=("", ""), clock=None, file=None):
 def configured(path, extra=""):
     """A configuration whose ledger is at `path`."""
     return load(text=f'backends: {{simulated: {{kind: simulated}}}}\nledger: {{path: "{path}"}}\n{extra}')
+
+
+def carried(page, action, method="get"):
+    """Hidden parameters of the form that leads to `action`."""
+    form = re.search(rf'<form[^>]*method="{method}"[^>]*action="{re.escape(action)}"[^>]*>.*?</form>', page, re.S)
+    fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form.group(0))
+    return {name: html.unescape(value) for name, value in fields if name not in ("token", "run")}

@@ -87,9 +87,15 @@ class Titles:
     def __init__(self, names: Iterable[tuple[str, str]]) -> None:
         self._names = sorted(((fold(name), id) for name, id in names), key=lambda pair: -len(pair[0]))
         self._heads: dict[str, str] = {}
+        self._last: tuple[str, Named] | None = None
 
     def named(self, text: str) -> Named:
         """What `text` names. Of titles within each other the longer one counts."""
+        if self._last is None or self._last[0] != text:  # a message is asked about several times
+            self._last = text, self._look(text)
+        return self._last[1]
+
+    def _look(self, text: str) -> Named:
         rest = fold(text)
         series: list[str] = []
         for name, id in self._names:
