@@ -81,8 +81,9 @@ def configured(path, extra=""):
     return load(text=f'backends: {{simulated: {{kind: simulated}}}}\nledger: {{path: "{path}"}}\n{extra}')
 
 
-def carried(page, action, method="get"):
-    """Hidden parameters of the form that leads to `action`."""
-    form = re.search(rf'<form[^>]*method="{method}"[^>]*action="{re.escape(action)}"[^>]*>.*?</form>', page, re.S)
-    fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form.group(0))
+def carried(page, action, field, method="get"):
+    """Hidden parameters of the form that leads to `action` and has `field`."""
+    forms = re.findall(rf'<form[^>]*method="{method}"[^>]*action="{re.escape(action)}"[^>]*>.*?</form>', page, re.S)
+    (form,) = (each for each in forms if f' name="{field}"' in each)
+    fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form)
     return {name: html.unescape(value) for name, value in fields if name not in ("token", "run")}

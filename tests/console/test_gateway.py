@@ -76,9 +76,9 @@ def test_caches_are_explained_and_emptied(beside):
     assert re.search(r"Removed: .*[1-9]\d* of exact", text(gone.body))
     kept = {"range": "7d", "tenant": "nobody"}
     body = shown(beside, "/cache", **kept)
-    assert carried(body, "/cache") == carried(body, "/cache", "post") == kept
+    assert carried(body, "/cache", "entry") == carried(body, "/cache", "entry", "post") == kept
     again = beside.say("/cache", {"token": token(beside), "everything": "yes", "what": "look", **kept})
-    assert carried(again.body, "/cache", "post") == kept
+    assert carried(again.body, "/cache", "entry", "post") == kept
     refused = beside.say("/cache", {"token": token(beside), "what": "remove"})
     assert refused.status == 400
     assert "Say what goes" in text(refused.body)

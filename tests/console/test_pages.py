@@ -114,14 +114,14 @@ def test_requests_are_searched_and_paged(shop):
 )  # fmt: skip
 def test_a_search_keeps_range_and_filters(shop, query, kept):
     ask, _, _ = shop
-    assert carried(ask("GET", f"/requests?{query}")[1], "/requests") == kept
-    assert carried(ask("GET", f"/requests?{query}&order=slow")[1], "/requests") == {**kept, "order": "slow"}
+    assert carried(ask("GET", f"/requests?{query}")[1], "/requests", "id") == kept
+    assert carried(ask("GET", f"/requests?{query}&order=slow")[1], "/requests", "id") == {**kept, "order": "slow"}
 
 
 def test_a_filter_keeps_the_range_and_the_filters_before(shop):
     ask, _, _ = shop
     body = ask("GET", "/?range=7d&tenant=tenant-01&feature=")[1]
-    assert carried(body, "/") == {"range": "7d", "feature": ""}
+    assert carried(body, "/", "from") == {"range": "7d", "feature": ""}
     assert '<input name="tenant" value="tenant-01"' in body
     body = ask("GET", "/?from=2026-11-27&to=2026-11-29")[1]
     assert 'name="from" value="2026-11-27T00:00"' in body

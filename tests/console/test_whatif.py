@@ -84,7 +84,7 @@ def test_stopping_keeps_range_and_filters(shop):
     chosen = {"range": "all", "tenant": "tenant-01", "feature": "search"}
     _, _, headers = post(shop, serves="yes", yaml="routes: {default: {cache_any_temperature: true}}", **chosen)
     running = shop("GET", headers["Location"])[1]
-    assert carried(running[running.index("progressbar") :], "/whatif", "post") == chosen
+    assert carried(running[running.index("progressbar") :], "/whatif", "run", "post") == chosen
     run = re.search(r'name="run" value="(\w+)"', running).group(1)
     _, _, stopped = post(shop, what="stop", run=run, **chosen)
     assert stopped["Location"] == headers["Location"]
