@@ -59,25 +59,25 @@ def evaluate(
         if model != strong:
             some = messages[: len(messages) // 4] if tier == "fast" else messages
             runs[model] = _asked([each for each in some if each.session in sessions], shop, lineup, seed, model)
-    rows = [*(before.rows if before is not None else ()), *_outcomes(open_, runs)]
-    spent = {
-        "rows": rows,
-        "requests": sum(record.requests for run in runs.values() for record in run.records)
-        + (before.requests if before is not None else 0),
-        "bill": sum(run.bill for run in runs.values()) + (before.bill if before is not None else 0),
-    }
+    rows = _outcomes(open_, runs)
+    requests = sum(record.requests for run in runs.values() for record in run.records)
+    bill = sum(run.bill for run in runs.values())
+    if before is not None:
+        rows, requests, bill = [*before.rows, *rows], before.requests + requests, before.bill + bill
     if sum(len(row.models) == len(models) for row in rows) < _LEAST:
-        return Evaluated(trained=None, beaten={}, ahead=False, **spent)
+        return Evaluated(rows=rows, trained=None, beaten={}, ahead=False, requests=requests, bill=bill)
     trained = train_router(
         rows, weak=models["fast"], strong=strong, max_quality_loss=0.01, confidence=1 - 0.05 / _LOOKS,
         wall=EPOCH,
     )  # fmt: skip
     beaten = {lost.model: lost.by for lost in trained.dominated}
     return Evaluated(
+        rows=rows,
         trained=save_router(trained) if strong in beaten else None,
         beaten=beaten,
         ahead=any(_gap(rows, model, strong) > 0 for model in models.values() if model != strong),
-        **spent,
+        requests=requests,
+        bill=bill,
     )
 
 
