@@ -6,6 +6,7 @@ The meaning of an option is the `description` of its `msgspec.Meta`, of a sectio
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,19 +52,50 @@ def markdown() -> str:
         "This page is made by `hapenny options --markdown` from the program itself; `hapenny options --schema` is the",
         "same as a JSON schema, with which editors complete and check the file.",
     ]
-    insides: list[Option] = []
-    for option in options():
-        if option.inside:
-            insides.append(option)
-        elif option.section:
-            lines += ["", f"## {option.path}", ""] if "." not in option.path else ["", f"### {option.path}", ""]
-            lines.append(option.meaning)
-        else:
-            if not lines[-1].startswith("|"):
-                lines += ["", *_HEAD]
-            lines.append(_row(option))
-    lines += ["", "## Insides", "", _INSIDES, "", *_HEAD, *(_row(option) for option in insides)]
+    insides = [option for option in options() if option.inside]
+    told: dict[tuple[str, ...], set[str]] = {}
+    for section, rows in _sections():
+        if section is not None:
+            title = "###" if "." in section.path else "##"
+            lines += ["", f"{title} {section.path}", "", section.meaning]
+        rows, again = _once(rows, told, section.path if section is not None else "")
+        lines += ["", again] if again else []
+        if rows:
+            lines += ["", *_HEAD, *map(_row, rows)]
+    lines += ["", "## Insides", "", _INSIDES, "", *_HEAD, *map(_row, insides)]
     return "\n".join(lines) + "\n"
+
+
+_FEW = 3
+"""So many options that stand word for word in an earlier section are named in a line instead of told again."""
+
+
+def _sections() -> Iterator[tuple[Option | None, list[Option]]]:
+    """The sections of the page, each with its options; None are those of the file's first level."""
+    section: Option | None = None
+    rows: list[Option] = []
+    for option in options():
+        if option.section:
+            yield section, rows
+            section, rows = option, []
+        elif not option.inside:
+            rows.append(option)
+    yield section, rows
+
+
+def _once(rows: list[Option], told: dict[tuple[str, ...], set[str]], here: str) -> tuple[list[Option], str]:
+    """What is left to tell of a section, and a line that names the rest; `told` learns of all its options."""
+    places = Counter(place for option in rows for place in sorted(told.get(_words(option), ())))
+    where, count = places.most_common(1)[0] if places else ("", 0)
+    again = [option for option in rows if count >= _FEW and where in told.get(_words(option), ())]
+    for option in rows:
+        told.setdefault(_words(option), set()).add(here)
+    names = ", ".join(f"`{option.path.rpartition('.')[2]}`" for option in again)
+    return [option for option in rows if option not in again], f"As in `{where}`: {names}." if names else ""
+
+
+def _words(option: Option) -> tuple[str, ...]:
+    return option.path.rpartition(".")[2], option.kind, option.default, option.meaning
 
 
 _HEAD = ("| option | kind | default | |", "| --- | --- | --- | --- |")
