@@ -10,6 +10,7 @@ import msgspec
 
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Json, Ttl
+from hapenny.protocols import nearly_json
 
 MAX_DEPTH = 100
 """Nesting of arrays and objects in a body; deeper ones would exhaust the stack of whoever walks them."""

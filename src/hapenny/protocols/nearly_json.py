@@ -1,13 +1,14 @@
-"""JSON as providers' servers sometimes write it: halves of surrogate pairs, and numbers that are none.
+"""JSON as providers' servers sometimes write it: parts of characters, and numbers that are none.
 
-A server that cuts a text between the two halves of an emoji, or whose log probability is minus infinity, writes what no
-strict reader takes, and the answer is paid for. What cannot be said in JSON is replaced: half a character by U+FFFD, a
-number that is none by null.
+A server that cuts a text between the two halves of an emoji (or the bytes of a character), or whose log probability is
+minus infinity, writes what no strict reader takes, and the answer is paid for. What cannot be said in JSON is replaced:
+part of a character by U+FFFD, a number that is none by null.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -27,8 +28,8 @@ def read(body: bytes) -> Any:
     """
     if len(body) > MOST:
         raise ValueError("too large to be read again")
-    text = body.decode("utf-8").removeprefix("\ufeff")
-    return json.loads(_ESCAPE.sub(_whole, text), parse_constant=_nothing)
+    text = body.decode("utf-8", "replace").removeprefix("\ufeff")
+    return json.loads(_ESCAPE.sub(_whole, text), parse_constant=_nothing, parse_float=_finite)
 
 
 def _whole(match: re.Match[str]) -> str:
@@ -37,3 +38,8 @@ def _whole(match: re.Match[str]) -> str:
 
 def _nothing(word: str) -> None:
     return None
+
+
+def _finite(number: str) -> float | None:
+    value = float(number)
+    return value if math.isfinite(value) else None
