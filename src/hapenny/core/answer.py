@@ -175,14 +175,15 @@ class Recorder(Transform):
         collector, output = self._collector, self.output
         if collector is not None and collector.take(batch):
             collector = None
+        (choice, block), parts = self._place, self._parts
         for event in batch:
             if type(event) is TextDelta:
                 output.append(event.text)
                 if collector is not None:
-                    place = (event.choice, event.block)
-                    if place != self._place:
-                        self._place, self._parts = place, collector.text(*place)
-                    self._parts.append(event.text)
+                    if event.block != block or event.choice != choice:
+                        choice, block = self._place = (event.choice, event.block)
+                        parts = self._parts = collector.text(choice, block)
+                    parts.append(event.text)
                 continue
             if collector is not None:
                 collector.feed(event)

@@ -136,9 +136,9 @@ class Flight:
             for event in batch:  # about how much they take: their texts, and the frames they came in
                 raw = event.raw
                 size += _EVENT if raw is None else _EVENT + len(raw)
-                if isinstance(event, (TextDelta, ThinkingDelta)):
+                if type(event) is TextDelta or type(event) is ThinkingDelta:
                     size += len(event.text)
-                elif isinstance(event, ToolCallDelta):
+                elif type(event) is ToolCallDelta:
                     size += len(event.arguments)
             if size > MAX_BYTES:
                 raise Failure("too_large", f"the answer is longer than {MAX_BYTES // 1_000_000} MB")

@@ -72,6 +72,11 @@ class Parser:
         return frames
 
     @property
+    def idle(self) -> bool:
+        """Whether an event begins with the next byte."""
+        return not (self._held or self._half or self._first)
+
+    @property
     def rest(self) -> bytes:
         """What came and makes no frame yet."""
         return bytes(self._held)

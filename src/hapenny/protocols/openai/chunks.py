@@ -67,10 +67,16 @@ class Encoder(StreamEncoder):
     def encode(self, events: Sequence[Event]) -> bytes:
         out: list[bytes] = []
         past = -1
+        lengths, greeted = self._lengths, self._greeted
         for index, event in enumerate(events):
             if index <= past:
                 continue
             raw = event.raw
+            if type(event) is TextDelta and type(raw) is bytes and event.choice in greeted and raw.startswith(b"data:"):
+                lengths[event.choice] += len(event.text)  # as ever
+                self._forwarded = True
+                out.append(raw)
+                continue
             if type(raw) is Shared:
                 last = last_of(events, index) if raw.startswith(b"data:") else -1
                 if last >= 0:

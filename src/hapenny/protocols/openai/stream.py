@@ -21,6 +21,7 @@ from hapenny.protocols.codec import StreamDecoder
 from hapenny.protocols.openai import errors, usage
 from hapenny.protocols.openai.choice import Choice, Frame
 from hapenny.protocols.openai.pieces import stem_of, text_of
+from hapenny.protocols.openai.runs import TRIES, Runs
 
 _TOP = {"id", "object", "created", "model", "choices", "usage", "obfuscation"}
 MOST_CHOICES = 1024
@@ -70,6 +71,9 @@ class Decoder(StreamDecoder):
 
     def __init__(self, model: str, id_: str, created: float) -> None:
         self._sse = sse.Parser()
+        self._runs = Runs()
+        self._of = 0
+        """The choice whose chunks make runs."""
         self._choices: dict[int, Choice] = {}
         self._started = False
         self._done = False
@@ -84,12 +88,29 @@ class Decoder(StreamDecoder):
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
+        runs = self._runs
+        if runs.wanted:
+            for _ in range(TRIES):  # one at a time, until their form is known
+                end = data.find(b"\n\n") + 2
+                if end < 2 or runs.known:
+                    break
+                self._read(data[:end], events)
+                data = data[end:]
+        if runs.known and data and self._sse.idle:
+            choice = self._choices.get(self._of)
+            if choice is not None and choice.plain and not self._done:
+                data = runs.take(data, choice.open, choice.index, events, self._plain)
+        if data:
+            self._read(data, events)
+        return events
+
+    def _read(self, data: bytes, events: list[Event]) -> None:
+        """Chunk by chunk."""
         if self._started and (only := self._sse.only(data)) is not None and self._plain(only, events, data):
-            return events
+            return
         for name, payload in self._sse.feed(data):
             if not (self._started and not name and b"\n" not in payload and self._plain(payload, events)):
                 self._frame(name, payload, events)
-        return events
 
     def close(self) -> list[Event]:
         events: list[Event] = []
@@ -161,6 +182,9 @@ class Decoder(StreamDecoder):
             return False
         if item.logprobs is not None:
             choice.logprobs.append(item.logprobs)
+        elif self._runs.wanted:
+            self._of = item.index
+            self._runs.learn(payload, delta.content)
         events.append(TextDelta(delta.content, choice.open, item.index, raw or b"data: %b\n\n" % payload))
         return True
 
