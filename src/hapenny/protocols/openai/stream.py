@@ -8,6 +8,7 @@ word for it. Usage may come in any chunk, or in several; the last one counts, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -86,7 +87,7 @@ class Decoder(StreamDecoder):
         self._stem = ""
         self._defaults = (model, id_, created)
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> Sequence[Event]:
         events: list[Event] = []
         runs = self._runs
         if runs.wanted:
@@ -96,10 +97,13 @@ class Decoder(StreamDecoder):
                     break
                 self._read(data[:end], events)
                 data = data[end:]
-        if runs.known and data and self._sse.idle:
-            choice = self._choices.get(self._of)
-            if choice is not None and choice.plain and not self._done:
-                data = runs.take(data, choice.open, choice.index, events, self._plain)
+        if runs.known and self._sse.idle:
+            choice = self._choices[self._of]
+            if choice.plain and not self._done:
+                run, data = runs.take(data, choice.open, choice.index, self._plain)
+                if not (data or events):
+                    return run
+                events += run
         if data:
             self._read(data, events)
         return events
@@ -109,7 +113,7 @@ class Decoder(StreamDecoder):
         if self._started and (only := self._sse.only(data)) is not None and self._plain(only, events, data):
             return
         for name, payload in self._sse.feed(data):
-            if not (self._started and not name and b"\n" not in payload and self._plain(payload, events)):
+            if not (self._started and not name and payload.find(b"\n") < 0 and self._plain(payload, events)):
                 self._frame(name, payload, events)
 
     def close(self) -> list[Event]:
@@ -164,7 +168,7 @@ class Decoder(StreamDecoder):
         if frame.count:
             if frame.mended:
                 payload = f.encode(data)
-            elif b"\n" in payload:
+            elif payload.find(b"\n") >= 0:
                 payload = payload.replace(b"\n", b" ")  # between tokens: JSON text holds no bare line ends
             frame.close(b"data: %b\n\n" % payload, events)
 
