@@ -1,6 +1,7 @@
 """Chunks that are read many at once say what they say one by one, whatever their texts and however bytes are cut."""
 
 import json
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,9 @@ from hapenny.protocols.registry import codec
 
 TEXTS = st.one_of(
     st.text(min_size=0, max_size=6),
-    st.sampled_from(["a", "halfpenny ", "é", "橋", "\n", '"', "\\", "data: ", "\n\n", "\u2028", "\u3000", "\x7f", "}]}"]),
+    st.sampled_from(
+        ["a", "halfpenny ", "é", "橋", "\n", '"', "\\", "data: ", "\n\n", "\u2028", "\u3000", "\x7f", "}]}"]
+    ),
 )
 HEAD = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 
@@ -40,7 +43,7 @@ def test_the_same_events_with_the_same_frames_however_they_come(texts, ascii_onl
     frames = stream(texts, ascii_only, odd)
     whole = b"".join(frames)
     places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
-    cut = [whole[a:b] for a, b in zip(places, places[1:], strict=False)]
+    cut = [whole[a:b] for a, b in pairwise(places)]
     one_by_one = events([bytes((byte,)) for byte in whole])  # no run ever comes whole
     assert events(frames) == one_by_one
     assert events([whole]) == one_by_one

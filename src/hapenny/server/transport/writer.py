@@ -215,7 +215,7 @@ class Sending:
                 if self.finished or self._wire.waits:
                     stopped.set_result(None)
                     return
-            self._since = self._loop.time()
+                self._since = self._loop.time()  # bytes that say nothing to the client are no sign of life to it
         except Exception as error:
             stopped.set_exception(error)
 
