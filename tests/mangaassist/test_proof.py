@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from hapenny.simulation.workload.mix import load
 from hapenny.studies.player import Record
-from hapenny.workload.mix import load
 from mangaassist_proof.drawings import gantt, pies, slices
 from mangaassist_proof.draws import (
     CHANGES,

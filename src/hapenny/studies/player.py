@@ -17,10 +17,10 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation.provider import SimulatedProvider
+from hapenny.simulation.workload.requests import answered, context, request
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message
 from hapenny.studies import arrivals
-from hapenny.workload.requests import answered, context, request
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message
 
 _ROUNDS = 3
 """Tool calls that an application answers before it gives up."""
