@@ -199,7 +199,7 @@ def by_intent(draws: Sequence[Draw]) -> dict[str, dict[str, float]]:
             entry[2] += one.actual or 0
             entry[3] += other.actual or 0
     return {
-        name: {"messages": int(n), "diff": round(gap / n, 5), "saved": round(1 - paid / max(1, full), 4)}
+        name: {"messages": int(n), "diff": round(gap / n, 5), "saved": round(1 - paid / full, 4) if full else 0.0}
         for name, (n, gap, paid, full) in sorted(sums.items(), key=lambda item: -item[1][0])
     }
 
