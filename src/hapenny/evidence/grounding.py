@@ -25,10 +25,10 @@ from msgspec import Struct
 
 from hapenny.core.messages import Data, Document, Request, Text, ToolResult
 from hapenny.evidence.facts import Said, fold, negations
+from hapenny.evidence.pieces import pieces
 
 MOST_EVIDENCE, MOST_ANSWER = 120_000, 20_000
 """Characters: what is longer is not looked at, and not supported."""
-_PASSAGE = re.compile(r"\n\s*\n|</?(?:document|passage|context|chunk|source|result|item)\b[^<>\n]{0,200}>")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 _DATE = re.compile(r"(\d{1,4})[-./](\d{1,2})[-./](\d{1,4})")
@@ -40,6 +40,8 @@ _CLAIMED, _VALUED = 0.8, 0.4
 there."""
 _NEAR, _VALUE = 0.98, 1.5
 """How near to the best fit a passage must come, and how much more than a word a number counts in it."""
+_LISTED = 2
+"""Lines from which on a passage may be a list."""
 _COMMON = (
     "a an and are as at be been but by can could did do does for from had has have he her his how i if in into is it "
     "its me my no not of on or our she should so some than that the their them then there these they this to was we "
@@ -72,8 +74,8 @@ def evidence(request: Request) -> list[Passage]:
             texts.extend(_texts(part))
     if sum(map(len, texts)) > MOST_EVIDENCE:
         return []
-    pieces = [piece for text in texts for piece in _PASSAGE.split(text) if piece.strip()]
-    return [Passage(frozenset(units(piece)), frozenset(numbers(piece)), fold(piece)) for piece in pieces]
+    cut = [piece for text in texts for piece in pieces(text)]
+    return [Passage(frozenset(units(piece)), frozenset(numbers(piece)), fold(piece)) for piece in cut]
 
 
 def grounded(said: Said, request: Request, question: str) -> bool:
@@ -141,10 +143,43 @@ def _carries(passage: Passage, answer: str, asked: frozenset[str], wanted: froze
         if not valued and not any(each in passage.units and each not in asked for each in names):
             continue
         there = there or _sentences(passage.text)
+        if valued and _mixed_up(passage, counts, asked, wanted):
+            return False
         if not _same_sign(sentence, frozenset((*names, *counts)), there):
             return False
         claims += 1
     return claims > 0
+
+
+def _mixed_up(passage: Passage, counts: Sequence[str], asked: frozenset[str], wanted: frozenset[str]) -> bool:
+    """Whether a number of an answer stands in the line of another subject: where another line of the passage names more
+    of what is asked about, and gives a number of the same kind. Lists of records without borders look like that."""
+    lines = [(frozenset(units(line)) & asked, frozenset(numbers(line))) for line in passage.text.splitlines()]
+    if len(lines) < _LISTED:
+        return False
+    known = {_plain(each) for each in wanted}
+
+    def subject(line: tuple[frozenset[str], frozenset[str]]) -> int:
+        return len(line[0]) + len(known & set(map(_plain, line[1])))
+
+    for each in counts:
+        if _plain(each) in known:
+            continue
+        mine = max((subject(line) for line in lines if each in line[1]), default=0)
+        kind = _kind(each)
+        rivals = (other for line in lines if each not in line[1] and subject(line) > mine for other in line[1])
+        if any(_kind(other) == kind and _plain(other) not in known for other in rivals):
+            return True
+    return False
+
+
+def _plain(number: str) -> str:
+    return number.lstrip("0") or "0"
+
+
+def _kind(number: str) -> str:
+    """Whole, with a fraction, or a date or time."""
+    return "whole" if number.isdecimal() else "fraction" if number.count(".") == 1 else "other"
 
 
 def _sentences(text: str) -> list[tuple[str, frozenset[str]]]:
