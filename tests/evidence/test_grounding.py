@@ -91,6 +91,9 @@ FORMS = {
     "json below": json.dumps(
         {"shop": "north", "books": [{"title": name, "volume": n, "price": price} for name, n, price in RECORDS]}
     ),
+    "json said": "Results: "
+    + json.dumps([{"title": name, "volume": n, "price": price} for name, n, price in RECORDS])
+    + " (three found)",
     "json lines": "".join(
         json.dumps({"title": name, "volume": n, "price": price}) + "\n" for name, n, price in RECORDS
     ),

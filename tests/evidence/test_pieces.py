@@ -26,6 +26,8 @@ from hapenny.evidence.pieces import pieces
         json.dumps(["one", {"n": "two"}]),
         json.dumps({"hits": [{"n": "one"}, {"n": "two"}]}),
         json.dumps([{"hits": [{"n": "one"}, {"n": "two"}]}]),
+        '{"n": "one"}\n{"n": "two"}',
+        '<result>{"n": "one"}</result>\n<result>{"n": "two"}</result>',
     ],
 )
 def test_two_pieces_are_two(text):
@@ -41,6 +43,22 @@ def test_a_section_keeps_what_is_below_it():
 def test_what_stands_beside_a_list_is_with_each_of_its_records():
     first, second = pieces(json.dumps({"shop": "north", "hits": [{"n": 1}, {"n": 2}]}))
     assert "north" in first and "north" in second
+
+
+def test_json_between_words_is_cut_like_json_alone():
+    before, first, second, after = pieces('The tool says: [{"n": "one"}, {"n": "two"}] and that is all.')
+    assert before == "The tool says: " and after == " and that is all."
+    assert "one" in first and "two" in second
+
+
+def test_a_record_in_a_sentence_stays_with_it():
+    assert pieces('Paper Lantern, volume 3 {"price": 8.4} is sold out.') == [
+        'Paper Lantern, volume 3 {"price": 8.4} is sold out.'
+    ]
+
+
+def test_broken_json_is_a_text_like_others():
+    assert pieces('{"n": "one",\n\ntwo') == ['{"n": "one",', "two"]
 
 
 def test_an_object_without_a_list_is_one_piece():

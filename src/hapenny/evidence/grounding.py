@@ -32,6 +32,8 @@ MOST_EVIDENCE, MOST_ANSWER = 120_000, 20_000
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 _DATE = re.compile(r"(\d{1,4})[-./](\d{1,2})[-./](\d{1,4})")
+_GROUPED = re.compile(r"\d+,\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+,\d+")
+"""A number with a decimal comma, or with marks between its thousands."""
 _WORD = re.compile(r"[^\W\d_]+")
 _EAST = re.compile(r"[\u30a1-\u30ff\u3400-\u9fff]+")
 _KANA = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -60,9 +62,9 @@ class Passage(Struct, frozen=True):
     text: str
 
 
-def evidence(request: Request) -> list[Passage]:
+def evidence(request: Request, question: str = "") -> list[Passage]:
     """The passages of a request: its documents, the texts before its last question, results of tools. Earlier answers
-    of the model are none."""
+    of the model are none, nor is `question`, which would pass for a part of the passage that it was put after."""
     texts: list[str] = []
     for block in request.system:
         if isinstance(block, Text):
@@ -74,6 +76,9 @@ def evidence(request: Request) -> list[Passage]:
             texts.extend(_texts(part))
     if sum(map(len, texts)) > MOST_EVIDENCE:
         return []
+    asked = question.strip()
+    if asked:
+        texts = [text.rstrip().removesuffix(asked) for text in texts]
     cut = [piece for text in texts for piece in pieces(text)]
     return [Passage(frozenset(units(piece)), frozenset(numbers(piece)), fold(piece)) for piece in cut]
 
@@ -102,8 +107,7 @@ def _carried(answers: Sequence[str], request: Request, question: str) -> bool:
     """Whether the evidence of a request carries each of these answers in words."""
     if any(len(answer) > MOST_ANSWER for answer in answers):
         return False
-    bare = fold(question).strip()
-    passages = [each for each in evidence(request) if each.text.strip() != bare]
+    passages = evidence(request, question)
     if not passages:
         return False
     rarity = _Rarity(passages)
@@ -267,5 +271,10 @@ def numbers(text: str) -> list[str]:
     values: list[str] = []
     for each in _NUMBER.findall(fold(text)):
         date = _DATE.fullmatch(each)
-        values += [str(int(part)) for part in date.groups()] if date else [each.replace(",", ".")]
+        if date:
+            values += [str(int(part)) for part in date.groups()]
+        elif each.count(",") and not _GROUPED.fullmatch(each):
+            values += each.split(",")  # cells of a row
+        else:
+            values.append(each.replace(",", "."))
     return values

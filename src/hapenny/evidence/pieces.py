@@ -25,6 +25,10 @@ _RULER = r"\n[ \t]*(?:-{3,}|={3,}|\*{3,}|_{3,})[ \t]*(?=\n)"
 _ROW = r"\n(?=[ \t]*\|)"
 _BORDER = re.compile("|".join((r"\n[ \t\r]*\n", _TAG, _NUMBERED, _RULER, _ROW)), re.IGNORECASE)
 _HEADING = re.compile(r"^(#{1,6})[ \t]", re.MULTILINE)
+_JSON = re.compile(r"""\{(?=\s{0,200}["}])|\[(?=\s{0,200}[\[{"])""")
+_DECODER = json.JSONDecoder()
+_INDENT = 80
+"""Characters that are looked at beside a value to see whether it stands alone."""
 _DEEP = 40
 """Levels of a record that are looked into."""
 _TIMES = 8
@@ -33,34 +37,61 @@ _TIMES = 8
 
 def pieces(text: str) -> list[str]:
     """The pieces of a text that are not blank."""
-    records = _records(text)
-    if records is not None:
-        return records
+    made: list[str] = []
+    for each in _told(text):
+        if isinstance(each, list):
+            made += each
+            continue
+        for part in _cut(each):
+            for inner in _told(part):
+                made += inner if isinstance(inner, list) else [inner]
+    return [piece for piece in made if piece.strip()]
+
+
+def _cut(text: str) -> list[str]:
+    """A text at its borders."""
     parts = _BORDER.split(text)
     depths = {len(match) for match in _HEADING.findall(text)}
-    if depths:
-        # Sections below the topmost heading stay with it: their title alone seldom names what they are about.
-        top = re.compile(rf"\n(?=#{{{min(depths)}}}[ \t])")
-        parts = [each for part in parts for each in top.split(part)]
-    return [part for part in parts if part.strip()]
+    if not depths:
+        return parts
+    # Sections below the topmost heading stay with it: their title alone seldom names what they are about.
+    top = re.compile(rf"\n(?=#{{{min(depths)}}}[ \t])")
+    return [each for part in parts for each in top.split(part)]
 
 
-def _records(text: str) -> list[str] | None:
-    """The records of a JSON text: each object of a list by itself, with what stands beside the list. None: no JSON."""
-    bare = text.strip()
-    if bare[:1] not in ("{", "["):
-        return None
-    try:
-        value = json.loads(bare)
-    except (ValueError, RecursionError):
-        return None
+def _told(text: str) -> Iterator[str | list[str]]:
+    """A text, the JSON in it told apart: for each value its records. One record in the midst of a line stays there."""
+    told = place = 0
+    while begin := _JSON.search(text, place):
+        try:
+            value, place = _DECODER.raw_decode(text, begin.start())
+        except (ValueError, RecursionError):
+            break
+        records = _records(value, place - begin.start())
+        if len(records) != 1 or _alone(text, begin.start(), place):
+            yield text[told : begin.start()]
+            yield records
+            told = place
+    yield text[told:]
+
+
+def _alone(text: str, begin: int, end: int) -> bool:
+    """Whether nothing else stands on the lines from `begin` to `end`."""
+    before = text[max(0, begin - _INDENT) : begin].rpartition("\n")[2]
+    after = text[end : end + _INDENT].partition("\n")[0]
+    return not before.strip() and not after.strip(" \t\r,;")
+
+
+def _records(value: Any, length: int) -> list[str]:
+    """Each object of a list by itself, with what stands beside the list. Empty where they would be much longer than the
+    text, of `length` characters: nothing is carried by what cannot be told apart."""
     made: list[str] = []
-    left = _TIMES * len(bare)
+    left = _TIMES * length
     for each in _apart(value, _DEEP):
         made.append(json.dumps(each, ensure_ascii=False))
         left -= len(made[-1])
         if left < 0:
-            return []  # nothing is carried by what cannot be told apart
+            return []
     return made
 
 
