@@ -125,6 +125,12 @@ def test_a_long_list_with_much_beside_it_is_not_written_out_over_and_over():
     assert not carried("Paper Lantern volume 4 costs 9.10 euros.", PRICE, huge)
 
 
+def test_an_answer_of_thousands_of_sentences_is_not_compared_with_thousands():
+    rows = "".join(f"Paper Lantern, volume {n}. Price: {n}.10 euros.\n" for n in range(2_000))
+    answer = " ".join(f"Paper Lantern volume {n} costs {n}.10 euros." for n in range(300))
+    assert not carried(answer, PRICE, f"<document>\n{rows}</document>")
+
+
 def test_other_languages():
     evidence = "<document>\n紙の灯籠 第3巻\n価格は8.40ユーロ。在庫12冊。\n</document>\n"
     assert carried("『紙の灯籠』3巻の価格は8.40ユーロです。", "紙の灯籠3巻の価格は?", evidence)

@@ -124,26 +124,6 @@ def test_what_was_learnt_outlives_a_restart():
     assert again.acts("a") == "fast"
 
 
-def test_evidence_is_scarce_until_there_are_pairs_enough_and_not_again_after_a_refutation():
-    few, many, refuted = taught(300, worse=0.01, better=0.01), taught(6_000, worse=0.002, better=0.002), taught(300)
-    assert few.scarce(LIMIT)
-    assert not many.scarce(LIMIT)
-    assert few.scarce(LIMIT / 10)
-    refuted.refute("because")
-    assert not refuted.scarce(LIMIT)
-
-
-def test_the_budget_says_when_evidence_is_scarce():
-    budget = RouteBudget(LIMIT, ["tiers"], {"tiers": ["fast"]})
-    assert budget.scarce
-    for _ in range(2_000):
-        budget.openings["tiers"].seen("a", 1.0)
-        budget.paired("tiers", "a", "fast", 0.0, 0.1)
-        budget.look(0.0)
-    assert not budget.scarce
-    assert not RouteBudget(LIMIT, ["tiers"], {"tiers": ["fast"]}, judged=False).scarce
-
-
 def test_pairs_are_wanted_where_they_may_open_more():
     opening = Opening("tiers", ["fast", "balanced"])
     draw = random.Random(5)

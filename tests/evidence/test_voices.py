@@ -85,24 +85,6 @@ async def test_without_a_share_audits_never_cost_more_than_their_part_of_the_bil
     assert auditor.spent >= 0.04 * paid
 
 
-async def test_evidence_gets_twice_its_share_while_it_is_scarce():
-    auditor = Auditor(AuditOptions(share=None, dollars_a_day=None, budget_share=0.03), RealClock(seed=3))
-
-    async def audit():
-        return "same", NANO // 100
-
-    async def spent(scarce):
-        before = auditor.spent
-        for _ in range(2_000):
-            auditor.earn(NANO // 100, scarce=scarce)
-            if auditor.wants(dear=False, watching=False):
-                await auditor.run(audit())
-        return (auditor.spent - before) / (20 * NANO + auditor.spent - before)
-
-    assert 0.05 <= await spent(scarce=True) <= 0.06
-    assert 0.025 <= await spent(scarce=False) <= 0.03
-
-
 async def test_a_reserve_stays_for_the_watch_of_what_is_in_force():
     auditor = Auditor(AuditOptions(share=None, dollars_a_day=None, budget_share=0.05), RealClock(seed=3))
 

@@ -1,12 +1,12 @@
 """Which requests are drawn for audits, and what audits may cost: never more than a share of what the route pays.
 
 Theory of operation. Where the share of requests is not fixed, a part of what the route really pays is set aside for
-evidence, twice as much while there is too little of it to show what the route promises, and nothing is asked that these
-means do not cover: what one call of its kind costs is held back while it is under way. What watches techniques in force
-comes first: of the requests that are left to everything-off for comparison all are drawn, since a cheap answer beside
-the dear one costs little, of those that a technique changed a few, since each costs a dear answer. What looks for more
-to open leaves a reserve while something is in force, so that a suspicion finds means to be settled at once. Of requests
-of one kind all have the same chance at a time, so that what is drawn is like the traffic.
+evidence, and nothing is asked that these means do not cover: what one call of its kind costs is held back while it is
+under way. What watches techniques in force comes first: of the requests that are left to everything-off for comparison
+all are drawn, since a cheap answer beside the dear one costs little, of those that a technique changed a few, since
+each costs a dear answer. What looks for more to open leaves a reserve while something is in force, so that a suspicion
+finds means to be settled at once. Of requests of one kind all have the same chance at a time, so that what is drawn is
+like the traffic.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ _HELD_BACK = 100.0
 _RESERVE = 250.0
 """Probes' worth of means that are kept at most."""
 _FADE = 0.05
-_AT_FIRST = 2.0
-"""How many times its usual share evidence gets while there is too little of it."""
 
 
 class AuditOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -73,10 +71,10 @@ class Auditor:
         self._renew()
         return self._spent
 
-    def earn(self, actual: int, *, scarce: bool = False) -> None:
+    def earn(self, actual: int) -> None:
         """A request of the route was paid, nano-dollars. Evidence is part of the bill: of each dollar that is paid for
-        requests it gets what makes it the stated share of both together. `scarce`: there is too little evidence yet."""
-        share = min(1.0, self._options.budget_share * (_AT_FIRST if scarce else 1.0))
+        requests it gets what makes it the stated share of both together."""
+        share = self._options.budget_share
         most = _RESERVE * self._prices[False] or float("inf")
         self._means = min(most, self._means + share * (1 - share) * actual)
 

@@ -19,7 +19,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -29,6 +29,10 @@ from hapenny.evidence.pieces import pieces
 
 MOST_EVIDENCE, MOST_ANSWER = 120_000, 20_000
 """Characters: what is longer is not looked at, and not supported."""
+_MOST_COMPARED = 50_000
+"""Sentences of an answer times sentences of its evidence, each of which may be compared: some 50 ms. What would take
+more is not supported."""
+_ENDS = ".!?…。！？\n"
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 _DATE = re.compile(r"(\d{1,4})[-./](\d{1,2})[-./](\d{1,4})")
@@ -108,7 +112,8 @@ def _carried(answers: Sequence[str], request: Request, question: str) -> bool:
     if any(len(answer) > MOST_ANSWER for answer in answers):
         return False
     passages = evidence(request, question)
-    if not passages:
+    there = sum(_sentences_of(each.text) for each in passages)
+    if not passages or sum(map(_sentences_of, answers)) * there > _MOST_COMPARED:
         return False
     rarity = _Rarity(passages)
     asked, wanted = frozenset(units(question)), frozenset(numbers(question))
@@ -134,6 +139,7 @@ def _carries(passage: Passage, answer: str, asked: frozenset[str], wanted: froze
     """Whether one passage carries what an answer claims, and it claims something."""
     claims = 0
     there: list[tuple[str, frozenset[str]]] = []
+    lines: list[_Line] = []
     for sentence in _SENTENCE.split(answer):
         names, counts = units(sentence), numbers(sentence)
         if any(each not in passage.numbers and each not in wanted for each in counts):
@@ -147,31 +153,41 @@ def _carries(passage: Passage, answer: str, asked: frozenset[str], wanted: froze
         if not valued and not any(each in passage.units and each not in asked for each in names):
             continue
         there = there or _sentences(passage.text)
-        if valued and _mixed_up(passage, counts, asked, wanted):
-            return False
+        if valued:
+            lines = lines or _lines(passage.text, asked, wanted)
+            if _mixed_up(lines, counts, wanted):
+                return False
         if not _same_sign(sentence, frozenset((*names, *counts)), there):
             return False
         claims += 1
     return claims > 0
 
 
-def _mixed_up(passage: Passage, counts: Sequence[str], asked: frozenset[str], wanted: frozenset[str]) -> bool:
+class _Line(NamedTuple):
+    """A line of a passage: how much it names of what is asked about, and its numbers."""
+
+    subject: int
+    numbers: frozenset[str]
+
+
+def _lines(text: str, asked: frozenset[str], wanted: frozenset[str]) -> list[_Line]:
+    known = frozenset(map(_plain, wanted))
+    lines = [(asked.intersection(units(line)), frozenset(numbers(line))) for line in text.splitlines()]
+    return [_Line(len(names) + len(known.intersection(map(_plain, counts))), counts) for names, counts in lines]
+
+
+def _mixed_up(lines: Sequence[_Line], counts: Sequence[str], wanted: frozenset[str]) -> bool:
     """Whether a number of an answer stands in the line of another subject: where another line of the passage names more
     of what is asked about, and gives a number of the same kind. Lists of records without borders look like that."""
-    lines = [(frozenset(units(line)) & asked, frozenset(numbers(line))) for line in passage.text.splitlines()]
     if len(lines) < _LISTED:
         return False
-    known = {_plain(each) for each in wanted}
-
-    def subject(line: tuple[frozenset[str], frozenset[str]]) -> int:
-        return len(line[0]) + len(known & set(map(_plain, line[1])))
-
+    known = frozenset(map(_plain, wanted))
     for each in counts:
         if _plain(each) in known:
             continue
-        mine = max((subject(line) for line in lines if each in line[1]), default=0)
+        mine = max((line.subject for line in lines if each in line.numbers), default=0)
         kind = _kind(each)
-        rivals = (other for line in lines if each not in line[1] and subject(line) > mine for other in line[1])
+        rivals = (other for line in lines if line.subject > mine and each not in line.numbers for other in line.numbers)
         if any(_kind(other) == kind and _plain(other) not in known for other in rivals):
             return True
     return False
@@ -184,6 +200,11 @@ def _plain(number: str) -> str:
 def _kind(number: str) -> str:
     """Whole, with a fraction, or a date or time."""
     return "whole" if number.isdecimal() else "fraction" if number.count(".") == 1 else "other"
+
+
+def _sentences_of(text: str) -> int:
+    """How many sentences and lines a text has at most."""
+    return 1 + sum(map(text.count, _ENDS))
 
 
 def _sentences(text: str) -> list[tuple[str, frozenset[str]]]:

@@ -140,7 +140,7 @@ class LiveAudit:
         if auditor is None:
             return
         budget = self.budgets.routes[exchange.route]
-        auditor.earn(row.actual or 0, scarce=budget.scarce)
+        auditor.earn(row.actual or 0)
         if not fit(exchange, row):
             return
         budget.seen(exchange, float(row.baseline or 0), routed=auto(exchange))

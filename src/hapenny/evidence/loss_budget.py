@@ -101,8 +101,6 @@ class RouteBudget:
         whole = sum(shares.values())
         self.openings = {name: Opening(name, options[name], _DELTA * shares[name] / whole) for name in evidenced}
         self._hidden = 0.0
-        self._scarce: bool | None = None
-        """None: to be found out anew, since evidence has come."""
 
     def limit_of(self, technique: str) -> float:
         """What a technique may lose now: its part, and for the tiers what closed ones lend."""
@@ -148,7 +146,7 @@ class RouteBudget:
         """Looks at all that is due; those that changed what may act."""
         if not self.judged:
             return []
-        self._hidden, self._scarce = hidden, None
+        self._hidden = hidden
         changed = [each for name, each in self.openings.items() if each.look(self.limit_of(name), hidden)]
         for each in changed:
             share = round(each.share, 3)
@@ -157,19 +155,11 @@ class RouteBudget:
 
     def watch(self, technique: str, net: float) -> str | None:
         """Takes the net loss of an answer that a technique changed; its new state, if it changes."""
-        opening, self._scarce = self.openings.get(technique), None
+        opening = self.openings.get(technique)
         state = opening.watch(net, self.limit_of(technique)) if opening is not None else None
         if opening is not None and state in ("suspended", "refuted"):
             _log.warning("quality is in doubt: a technique stops acting", technique=technique, state=state)
         return state
-
-    @property
-    def scarce(self) -> bool:
-        """Whether the tiers, where most is saved, have too little evidence yet to be opened as wide as they may be."""
-        if self._scarce is None:
-            tiers = self.openings.get(TIERS)
-            self._scarce = self.judged and tiers is not None and tiers.scarce(self.limit_of(TIERS), self._hidden)
-        return self._scarce
 
     @property
     def in_force(self) -> bool:

@@ -282,11 +282,6 @@ class Opening:
         cheapest = sum(cells[name].asked for name, option in self.policy.items() if option == self.options[0])
         return self.part * cheapest < 0.9 * self._pairs.asked
 
-    def scarce(self, limit: float, hidden: float = 0.0) -> bool:
-        """Whether there are fewer pairs than show that an option which loses nothing keeps the limit everywhere. False
-        once a promise was refuted: what opens a technique again is paid from the usual means."""
-        return self._generation == 0 and self.thin and not policies.shows(self._pairs, limit * (1 - hidden))
-
     def standing(self, limit: float) -> Standing:
         """Where it stands."""
         pairs = self._pairs

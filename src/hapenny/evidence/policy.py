@@ -38,10 +38,6 @@ _HORIZON = 4.0
 """How far ahead it is asked what more evidence would open: that many times what has been spent so far."""
 
 
-_SCATTER = 0.05
-"""Mean square of a pair's loss while nobody knows it."""
-
-
 class Borne(NamedTuple):
     """A policy, the upper bound of its loss, and the share of the route's bill it is promised to save within a
     limit."""
@@ -133,18 +129,6 @@ def upper(pairs: Pairs, policy: Policy, z: float) -> float:
     if not variance:
         return math.inf
     return mean + z * math.sqrt(variance + widest**2) + (z * z + 2) / 3 * third / variance
-
-
-def shows(pairs: Pairs, allowed: float, z: float = 2.5) -> bool:
-    """Whether there are as many pairs of some option as show that it loses at most `allowed` everywhere, where it loses
-    nothing on the whole and single answers differ as they do."""
-    for option in pairs.options:
-        known = pairs.all_of(option)
-        scatter = (known.square + 1) / (known.n + 1) if known.n >= _LEAST else _SCATTER
-        n = max(known.n, 1.0)
-        if z * math.sqrt(scatter / n) + (z * z + 2) / 3 / n <= allowed:
-            return True
-    return False
 
 
 _Stratum: TypeAlias = tuple[float, Sums]
