@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from hapenny.routing.complexity import score
 from hapenny.simulation.cards import LINEUPS
+from hapenny.simulation.workload.mix import Mix
+from hapenny.simulation.workload.shoppers import Message, Population
 from hapenny.studies.paired import Paired, compare
 from hapenny.studies.player import Record
 from hapenny.studies.virtual_run import Result, apart, everything, run
-from hapenny.workload.mix import Mix
-from hapenny.workload.shoppers import Message, Population
 
 _VECTORS: dict[str, NDArray[np.float32]] = {}
 """Of texts that this process has embedded: the cards are asked the same questions, and answers come again."""
