@@ -26,6 +26,7 @@ import msgspec
 from benchmarks.arguments import parse
 from benchmarks.firstday.customers import DAYS, Customer, customers
 from benchmarks.firstday.deployment import CARD, Deployment, Ran
+from benchmarks.firstday.own_retrieval import compared
 from hapenny.config import Config
 from hapenny.simulation import loop
 from hapenny.simulation.cards import LINEUPS
@@ -185,8 +186,9 @@ def main() -> None:
     day = 60 if options.quick else options.day
     names = ("rag", "faq", "agent")  # the longest first
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("fork")) as pool:
+        retrieval = pool.submit(compared, 60 if options.quick else 200)
         steps = dict(zip(names, pool.map(follow, names, [day] * len(names)), strict=True))
-    print(json.dumps({"customer": steps, "card": LINEUPS[CARD].digest()}))
+    print(json.dumps({"customer": steps, "own_retrieval": retrieval.result(), "card": LINEUPS[CARD].digest()}))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,13 @@ def test_the_pieces_joined_are_the_redaction_of_the_whole(rules, data):
     assert streamed(pieces(text, cuts), **rules) == whole(text, **rules)
 
 
+def test_two_blanks_behind_a_number_make_no_house_number_however_the_text_is_cut():
+    text = "0  Giao đến số 8 ngõ 120 Trường Chinh, Đống Đa, Hà Nội."
+    assert whole(text, **RULES[2]) == ("0  Giao đến [ADDRESS].", "")
+    for cut in range(len(text)):
+        assert streamed(pieces(text, {cut}), **RULES[2]) == whole(text, **RULES[2])
+
+
 @settings(max_examples=40, deadline=None)
 @given(TEXTS)
 def test_so_they_are_character_by_character(text):

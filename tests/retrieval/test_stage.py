@@ -8,6 +8,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Limits, Target
 from hapenny.core.latency import BUDGET, LatencyBudget
 from hapenny.core.messages import Context, Message, Request, Text
+from hapenny.core.passages import BASELINE_PASSAGES
 from hapenny.core.stage import Pipeline
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.endpoint import retrieve
@@ -88,6 +89,20 @@ async def test_passages_stand_before_the_question_and_are_cited(store):
     assert cited[0].id == "2"
     assert [each.number for each in cited] == list(range(1, len(cited) + 1))
     assert 2 <= len(cited) <= 5
+
+
+async def test_the_books_compare_with_the_passages_that_were_chosen_unless_the_route_says_how_many(store):
+    chosen = exchange(user("who is iron man"))
+    request = await run(store, chosen)
+    assert chosen.stage_notes[BASELINE_PASSAGES].text == request.messages[-1].content[0].text
+    stated = exchange(user("who is iron man"))
+    request = await run(store, stated, baseline_passages=6)
+    text = stated.stage_notes[BASELINE_PASSAGES].text
+    assert text.count("<source ") == 6
+    assert request.messages[-1].content[0].text.count("<source ") < 6
+    none = exchange(user("who is iron man"))
+    await run(store, none, baseline_passages=0)
+    assert BASELINE_PASSAGES not in none.stage_notes
 
 
 async def test_in_shadow_nothing_changes(store):

@@ -44,6 +44,45 @@ stages: {{retrieval: {{collection: bridge}}, semantic: {{embedder: hashed}}}}
         assert sent.rstrip().endswith("What does crossing the bridge cost?")
 
 
+async def test_passages_that_retrieval_adds_are_no_cost_unless_the_route_says_so(tmp_path):
+    folder = tmp_path / "bridge"
+    indexed(folder, tmp_path / "notes")
+    body = {
+        "model": "strong", "temperature": 0,
+        "messages": [{"role": "user", "content": "What does crossing the bridge cost?"}],
+    }  # fmt: skip
+
+    async def rows(sent):
+        extra = f"""
+collections: {{bridge: {{path: "{folder}"}}}}
+stages: {{retrieval: {{collection: bridge{sent}}}, semantic: {{embedder: hashed}}}}
+"""
+        on = "safe, stages: {retrieval: 'on'}"
+        made = []
+        async with (
+            serving(tmp_path, Scripted(), preset=on, extra=extra) as (url, _),
+            aiohttp.ClientSession() as session,
+        ):
+            for _ in range(2):
+                async with session.post(url + "/v1/chat/completions", json=body) as answer:
+                    id = answer.headers["x-request-id"]
+                    await answer.read()
+                async with session.get(f"{url}/v1/requests/{id}") as answer:
+                    made.append(await answer.json())
+        return made
+
+    asked, again = await rows("")
+    assert asked["savings"].get("retrieval", 0) == 0
+    # A stored answer spares the passages that would have been sent with the question.
+    assert again["savings"]["exact"] == again["baseline"]
+    assert again["baseline"] > 0.8 * asked["baseline"]
+    asked, again = await rows(", baseline_passages: 0")
+    assert asked["savings"]["retrieval"] < 0
+    assert again["baseline"] == asked["baseline"] < asked["actual"]
+    asked, _ = await rows(", baseline_passages: 3")
+    assert asked["baseline"] >= asked["actual"]
+
+
 def built(folder, rows):
     path = folder.parent / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -9,6 +9,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Image, Message, Text, Tool, ToolResult, ToolUse
+from hapenny.core.passages import BASELINE_PASSAGES, BaselinePassages, beside
 from hapenny.telemetry.capacity import Capacity, prepaid
 from tests.telemetry import made
 
@@ -555,3 +556,77 @@ def test_rows_hold_no_text(book, clock):
     blob = msgspec.msgpack.encode(book.close(ex))
     for secret in (b"secret", b"alice", b"s-1"):
         assert secret not in blob
+
+
+PASSAGES = "Volume three of the series has two hundred pages and a map. " * 40
+
+
+def retrieved(ex, text=PASSAGES, *, compared=None):
+    """What the retrieval stage does: `text` goes into the prompt, `compared` is what the application would send."""
+    if compared is not None:
+        ex.stage_notes[BASELINE_PASSAGES] = BaselinePassages(compared, len(ex.steps), compared == text)
+    if text:
+        ex.request = beside(ex.request, text)
+    ex.step("retrieval")
+
+
+def test_passages_that_the_application_would_have_sent_neither_cost_nor_save(book, clock):
+    ex = made.exchange(clock)
+    retrieved(ex, compared=PASSAGES)
+    ex.request = beside(made.ask(), PASSAGES[:600])
+    ex.step("prune")
+    made.served(book, ex)
+    row = book.close(ex)
+    assert row.savings.get("retrieval", 0) == 0
+    assert row.savings["prune"] > row.actual
+    assert row.baseline > row.actual
+    assert balanced(row)
+
+
+def test_passages_for_an_application_that_sends_none_are_a_cost(book, clock):
+    ex = made.exchange(clock)
+    retrieved(ex)
+    made.served(book, ex)
+    row = book.close(ex)
+    assert row.savings["retrieval"] < 0
+    assert balanced(row)
+
+
+@pytest.mark.parametrize("sent", [PASSAGES[:600], ""])
+def test_fewer_passages_than_the_application_would_send_are_retrievals_saving(book, clock, sent):
+    ex = made.exchange(clock)
+    retrieved(ex, sent, compared=PASSAGES)
+    made.served(book, ex)
+    row = book.close(ex)
+    assert row.savings["retrieval"] > 0
+    assert row.baseline == row.actual + row.savings["retrieval"] + row.estimate_error
+    assert balanced(row)
+
+
+def test_what_comes_before_retrieval_is_not_credited_with_the_passages(book, clock):
+    ex = made.exchange(clock, made.ask("word " * 100))
+    ex.request = made.ask("word " * 50)
+    ex.step("templates")
+    alone = made.exchange(clock, made.ask("word " * 100))
+    alone.request = ex.request
+    alone.step("templates")
+    retrieved(ex, compared=PASSAGES)
+    made.served(book, ex)
+    made.served(book, alone)
+    row, bare = book.close(ex), book.close(alone)
+    assert row.savings["templates"] == pytest.approx(bare.savings["templates"], rel=0.05)
+    assert row.savings.get("retrieval", 0) == 0
+    assert balanced(row)
+
+
+def test_an_answer_from_the_cache_is_compared_with_the_question_and_its_passages(book, clock):
+    first = made.exchange(clock)
+    retrieved(first, compared=PASSAGES)
+    made.served(book, first)
+    ex = made.exchange(clock)
+    ex.answer.passages = first.calls[0].tokens.input - book.prices.prompt(made.ask(), first.target)
+    ex.step("exact", free=True)
+    made.deliver(ex)
+    row = book.close(ex)
+    assert row.savings == {"exact": row.baseline}
+    assert row.baseline == pytest.approx(book.close(first).baseline, rel=0.02)

@@ -43,6 +43,7 @@ class Carried(msgspec.Struct, array_like=True):
     size: int
     ttl: float
     stale: float
+    passages: int = 0
 
     def entry(self, key: bytes, stored: Stored, at: float) -> Entry[Stored]:
         """It as a store holds it that has kept it since `at` (epoch seconds)."""
@@ -64,7 +65,7 @@ def encoded(stored: Stored, size: int, ttl: float, stale: float, tags: tuple[str
     return _encode(
         Carried(
             VERSION, events, stored.tokens, stored.model, stored.tenant, stored.evidence, stored.prompt, tags, size,
-            ttl, stale,
+            ttl, stale, stored.passages,
         )
     )  # fmt: skip
 
@@ -78,7 +79,9 @@ def decoded(data: bytes) -> tuple[Carried, Stored] | None:
         events = tuple(msgspec.convert(each, _KINDS[kind]) for kind, each in it.events)
     except (msgspec.MsgspecError, IndexError, ValueError):
         return None
-    return it, Stored(events, it.tokens, it.model, it.tenant, evidence=it.evidence, prompt=it.prompt)
+    return it, Stored(
+        events, it.tokens, it.model, it.tenant, evidence=it.evidence, prompt=it.prompt, passages=it.passages
+    )
 
 
 def _bare(event: Event) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from hapenny.core.events import Completion, Event, events_of
 from hapenny.core.exchange import CacheFact, Exchange
 from hapenny.core.latency import BUDGET
 from hapenny.core.messages import Opaque, Text, Thinking, ToolUse
+from hapenny.core.passages import BASELINE_PASSAGES, passage_tokens
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 
 STORABLE = frozenset({"end_turn", "stop_sequence"})
@@ -121,7 +122,7 @@ class ExactStage(Stage, spec=EXACT_STAGE):
             layer="exact", hit=True, age=entry.age(now), ttl=entry.expires - now, key=shown,
             detail=STALE if decision.stale else "",
         )  # fmt: skip
-        exchange.answer.model = entry.value.model
+        exchange.answer.model, exchange.answer.passages = entry.value.model, entry.value.passages
         if PRECOMPUTED in entry.tags:
             exchange.answer.precomputed = True
         if self._publisher is not None and (path := self._publisher.path(entry.value)):
@@ -220,6 +221,9 @@ def storable(completion: Completion, exchange: Exchange) -> Stored | None:
         tuple(events_of(completion)), completion.tokens, model, exchange.context.tenant,
         evidence=exchange.answer.evidence,
         prompt=exchange.policy.prompt_version,
+        passages=passage_tokens(
+            exchange.stage_notes.get(BASELINE_PASSAGES), exchange.request, completion.tokens.prompt
+        ),
     )  # fmt: skip
 
 

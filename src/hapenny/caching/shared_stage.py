@@ -67,7 +67,7 @@ class SharedExactStage(Stage, spec=EXACT_STAGE):
                     exchange.cache = CacheFact(
                         layer="exact", hit=True, age=entry.age(now), ttl=entry.expires - now, key=key[:8].hex()
                     )
-                    exchange.answer.model = entry.value.model
+                    exchange.answer.model, exchange.answer.passages = entry.value.model, entry.value.passages
                     if PRECOMPUTED in entry.tags:
                         exchange.answer.precomputed = True
                     return Answer(Replay(entry.value.events), forms=entry.value.forms)

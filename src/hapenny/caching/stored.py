@@ -33,6 +33,8 @@ class Stored(Struct, frozen=True, gc=False):
     """The documents it rests on: (id, version)."""
     prompt: str = ""
     """Version of the prompt it was made with."""
+    passages: int = 0
+    """Tokens of passages that the application would have sent with the question."""
     forms: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
     """The answer as it was written last, by protocol."""
     heard: list[Heard] = field(default_factory=list)

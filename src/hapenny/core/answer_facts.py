@@ -41,3 +41,5 @@ class AnswerFacts(Struct, kw_only=True):
     """Names of the tools that it calls."""
     guarded: str = ""
     """What a guardrail changed or refused; such an answer is never stored."""
+    passages: int = 0
+    """Of a stored answer: tokens of the passages that the application would have sent with the question."""

@@ -91,8 +91,10 @@ _ADDRESS_EN = re.compile(
 )
 _PARTS_VI = ("phường", "quận", "huyện", "xã", "thị trấn", "đường", "phố", "ngõ")
 _START_VI = r"(?:số|thôn|ấp|xóm|tổ|tầng|căn hộ|ngõ|hẻm|khu phố)"
+_BEFORE_VI = rf"(?= {_CAPITAL}| (?:đường|phố|ngõ|hẻm))"
+"""What stands behind a house number; `_OPEN_NUMBER` waits for the same."""
 _ADDRESS_VI = re.compile(
-    rf"(?<![\w])(?:{_START_VI} [\w/]{{1,12}}|[0-9]{{1,4}}[A-Z]?(?:/[0-9]{{1,4}}){{0,3}},?)[ ,]"
+    rf"(?<![\w])(?:{_START_VI} [\w/]{{1,12}}|[0-9]{{1,4}}[A-Z]?(?:/[0-9]{{1,4}}){{0,3}},?{_BEFORE_VI})[ ,]"
     rf"[^\n.;:!?()\[\]]{{0,80}}?(?:{'|'.join(_PARTS_VI)}) [^\n.;:!?()\[\]]{{1,60}}?"
     r"(?:Hà Nội|TP\.? ?Hồ Chí Minh|TP\.? ?HCM|Hồ Chí Minh|Đà Nẵng|Cần Thơ|Hải Phòng|Huế"
     r"|tỉnh [A-ZĐ]\w{1,8}(?: [A-ZĐ]\w{1,8})?|quận (?:[0-9]{1,2}|[A-ZĐ]\w{1,8}(?: [A-ZĐ]\w{1,8})?)(?=[.\n;]|$))",

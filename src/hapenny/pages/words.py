@@ -20,7 +20,7 @@ _WORDS = {
     "lossless": "the same content in fewer tokens",
     "structure": "the same content in fewer tokens",
     "answer_size": "answers no longer than they need be",
-    "retrieval": "documents found for the question",
+    "retrieval": "documents found for the question, beside those that the application would send (baseline_passages)",
     "regions": "a cheaper region of the same model",
     "service_tier": "a cheaper service tier of the same model",
     "batch": "work that can wait, at batch prices",

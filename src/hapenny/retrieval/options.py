@@ -43,6 +43,14 @@ class RetrievalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "that answers. None: on routes with a deadline.",
         ),
     ] = None
+    baseline_passages: Annotated[
+        int | None,
+        Meta(
+            description="How many passages the application would send without hapenny, which is what the books compare "
+            "with: the best so many of the collection. None: those that retrieval chose, before they are pruned, so "
+            "that retrieval itself neither costs nor saves. 0: none, so that all that it adds is a cost.",
+        ),
+    ] = None
     instruction: Annotated[
         str,
         Meta(description="What the model is told above the passages."),
@@ -51,6 +59,8 @@ class RetrievalOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if self.seconds <= 0:
             raise ValueError(f"seconds: {self.seconds}; use a time above 0")
+        if self.baseline_passages is not None and not 0 <= self.baseline_passages <= 100:
+            raise ValueError(f"baseline_passages: {self.baseline_passages}; give 0 to 100")
         if self.filter is not None:
             from hapenny.retrieval.filters import parse  # only where there is one: the room is loaded when it is used
 

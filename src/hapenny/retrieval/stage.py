@@ -18,9 +18,9 @@ from hapenny.core.answer import Answer
 from hapenny.core.answer_facts import Citation
 from hapenny.core.errors import Failure
 from hapenny.core.exchange import Exchange, Target
-from hapenny.core.messages import Context, Request, Text
+from hapenny.core.messages import Context, Request
 from hapenny.core.notes import Note
-from hapenny.core.passages import STORED_SENTENCES, StoredSentences
+from hapenny.core.passages import BASELINE_PASSAGES, STORED_SENTENCES, BaselinePassages, StoredSentences, beside
 from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.retrieval.documents import Document, Hit
 from hapenny.retrieval.filters import All, Filter, FilterError, parse
@@ -107,7 +107,7 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
             return None
         vectors: dict[str, Any] = {}
         result = await self._search(collection, question, exchange, ask, vectors)
-        if not result.hits and not self._options.remote:
+        if not result.hits and not result.listed and not self._options.remote:
             return None
         exchange.stage_notes[_SEARCHED] = (result, question, ask, vectors)
         decision = Retrieved(ids=[], scores=[], candidates=0, reranked=False, seconds={})
@@ -122,6 +122,7 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
             help = helpers(ask, exchange, self._options.rerank_model, self._rewriter, reranks=self._reranks)
             result = await self._search(collection, question, exchange, ask, vectors, help)
             decision.tell(result)
+        self._compare(exchange, result)
         if not result.hits:
             return await onward(exchange)
         exchange.answer.citations = citations(result.hits)
@@ -130,8 +131,18 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
         stored = await collection.sentence_vectors(result.hits)
         if stored and result.vector is not None:
             exchange.stage_notes[STORED_SENTENCES] = StoredSentences(stored, result.vector)
-        exchange.request = injected(exchange.request, result.hits, self._options.instruction)
+        exchange.request = beside(exchange.request, rendered(result.hits, self._options.instruction))
         return await onward(exchange)
+
+    def _compare(self, exchange: Exchange, result: SearchResult) -> None:
+        """Leaves for the books what the application would have sent: as many of the best passages as it is said to
+        send, or else those that were chosen."""
+        stated = self._options.baseline_passages
+        passages = result.hits if stated is None else result.listed
+        if passages and exchange.request.messages:
+            text = rendered(passages, self._options.instruction)
+            same = [hit.id for hit in passages] == [hit.id for hit in result.hits]
+            exchange.stage_notes[BASELINE_PASSAGES] = BaselinePassages(text, len(exchange.steps), same)
 
     async def _search(
         self,
@@ -167,6 +178,7 @@ class RetrievalStage(Stage, spec=RETRIEVAL_STAGE):
             rewrite=help.rewrite,
             until=min(exchange.limits.begin_by, exchange.clock.now() + options.seconds),
             haste=Haste.of(exchange, lambda: self._rerank_s or collection.remote.seconds) if self._acts else None,
+            listed=(options.baseline_passages or 0) if self._acts else 0,
         )
         taken = result.seconds.get("rerank")
         if taken is not None:
@@ -212,15 +224,6 @@ def evidence(hits: Sequence[Hit]) -> tuple[tuple[str, str], ...]:
         (id, hashlib.blake2b(msgspec.msgpack.encode(sorted(passages)), digest_size=8).hexdigest())
         for id, passages in sorted(shown.items())
     )
-
-
-def injected(request: Request, hits: Sequence[Hit], instruction: str) -> Request:
-    """`request` with the passages in its last turn, behind the last cache point and before the question."""
-    last = request.messages[-1]
-    after = max((i + 1 for i, block in enumerate(last.content) if getattr(block, "checkpoint", "")), default=0)
-    content = (*last.content[:after], Text(rendered(hits, instruction)), *last.content[after:])
-    changed = msgspec.structs.replace(last, content=content)
-    return msgspec.structs.replace(request, messages=(*request.messages[:-1], changed))
 
 
 def rendered(hits: Sequence[Hit], instruction: str) -> str:

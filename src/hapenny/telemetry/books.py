@@ -20,8 +20,10 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Request
 from hapenny.core.money import Totals, Walk, walk
 from hapenny.core.notes import Note
+from hapenny.core.passages import BASELINE_PASSAGES
 from hapenny.core.shape import OfRequests
 from hapenny.counting import Estimators
+from hapenny.telemetry.baseline import State, added_passages, with_passages
 from hapenny.telemetry.capacity import PREPAID
 from hapenny.telemetry.layout import Layout, has_points
 from hapenny.telemetry.leave_one_out import ALONE, Alone, Part, alone
@@ -243,6 +245,7 @@ class Books:
             and adopted.provenance == "reported"
             and adopted.outcome == "complete"
             and not exchange.steps
+            and BASELINE_PASSAGES not in exchange.stage_notes
             and not exchange.passthrough
             and adopted.target == exchange.baseline
             and adopted.target.service_tier not in PREPAID
@@ -281,6 +284,8 @@ class Books:
         self.prices.release(original)
         for step in exchange.steps:
             self.prices.release(step.request)
+        for request in added_passages(exchange):
+            self.prices.release(request)
         for call in exchange.calls:
             if call.request is not None:
                 self.prices.release(call.request)
@@ -319,6 +324,8 @@ class Books:
         steps, original, target = exchange.steps, exchange.original, exchange.baseline
         if len(steps) != 1 or not steps[0].free or steps[0].request is not original or self.prices.owned(target):
             return None
+        if exchange.answer.passages or BASELINE_PASSAGES in exchange.stage_notes:
+            return None
         place = self.prices.place(target)
         card = place.card
         if card is None or card.cache_mode is not None or card.negotiated:
@@ -342,6 +349,8 @@ class Books:
                 reasoning = hidden(adopted.tokens, book.output(text, adopted.target))
             if adopted.tokens.units:
                 fee, apart = self._beside(adopted)
+        # A stored answer saves what the application would have sent with the question, too.
+        passages = exchange.answer.passages if states[-1].free else 0
         start = exchange.wall
         began = start + (exchange.first_out - exchange.arrived if exchange.first_out is not None else 0.0)
         splits = exchange.stage_notes.setdefault(_SPLITS, {})
@@ -359,6 +368,7 @@ class Books:
             else:
                 prompt, output = max(0, place.prompt(layout) - apart), place.output(text) + reasoning
             before = (layout, place, prompt, output)
+            prompt += passages
             cached = splits.get(index)  # a second walk must not take the first one's writes for somebody else's
             if cached is None and index == last > 0 and adopted is not None and adopted.cached is not None:
                 cached = splits[index] = Split(*adopted.cached)
@@ -382,22 +392,26 @@ class Books:
                 parts.append(Part(technique, asked, price - asked))
         return prices, parts
 
-    def _states(self, exchange: Exchange, adopted: Call | None) -> list[tuple[str, Request, Target, bool]]:
+    def _states(self, exchange: Exchange, adopted: Call | None) -> list[State]:
         """The request as it stood behind each technique, where it went then, and whether nothing was left to pay."""
         original, baseline = exchange.original, exchange.baseline
-        states: list[tuple[str, Request, Target, bool]] = [("", original, baseline, False)]
+        states = [State("", original, baseline, False)]
         if self.prices.owned(baseline):
             on_demand = replace(baseline, service_tier="standard")
-            states = [("", original, on_demand, False), (baseline.service_tier, original, baseline, False)]
+            states = [State("", original, on_demand, False), State(baseline.service_tier, original, baseline, False)]
         for step in exchange.steps:
-            states.append((step.technique, step.request, step.target, step.free))
+            states.append(State(step.technique, step.request, step.target, step.free))
+        if BASELINE_PASSAGES in exchange.stage_notes:
+            states = with_passages(exchange, states)
         if adopted is None:
             return states
         served, geo = adopted.target, adopted.target.geo
         if geo:  # where the provider says it ran, it would have run without us too
             states = [
-                (technique, request, replace(target, geo=geo) if target.backend == served.backend else target, free)
-                for technique, request, target, free in states
+                state._replace(target=replace(state.target, geo=geo))
+                if state.target.backend == served.backend
+                else state
+                for state in states
             ]
         _, request, target, free = states[-1]
         sent = adopted.request or request
@@ -406,7 +420,7 @@ class Books:
                 technique = served.service_tier
             else:
                 technique = self._last_technique(exchange, adopted, target, sent is not request)
-            states.append((technique, sent, served, False))
+            states.append(State(technique, sent, served, False))
         return states
 
     def _beside(self, adopted: Call) -> tuple[int, int]:

@@ -125,7 +125,7 @@ class SemanticStage(Stage, spec=SEMANTIC_STAGE):
             layer="semantic", hit=True, detail=f"similarity={decision.similarity:.3f} {proof}",
             age=entry.age(now), ttl=entry.expires - now, key=entry.key[:8].hex(),
         )  # fmt: skip
-        exchange.answer.model = entry.value.model
+        exchange.answer.model, exchange.answer.passages = entry.value.model, entry.value.passages
         if PRECOMPUTED in entry.tags:
             exchange.answer.precomputed = True
         if self._publisher is not None and (path := self._publisher.path(entry.value)):

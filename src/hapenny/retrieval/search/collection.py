@@ -42,6 +42,8 @@ class SearchResult(msgspec.Struct, kw_only=True):
     rewritten: bool = False
     candidates: int = 0
     seconds: dict[str, float] = {}
+    listed: list[Hit] = []
+    """The best of the ranked list, whether they leave or not: as many as were asked for."""
     vector: Scores | None = None
     """The question's unit vector; of several parts, their mean."""
 
@@ -76,6 +78,7 @@ class Searchable(Protocol):
         until: float = float("inf"),
         stated: bool = True,
         haste: Haste | None = None,
+        listed: int = 0,
     ) -> SearchResult:
         """See `Collection.search`."""
 
@@ -139,12 +142,13 @@ class Collection:
         until: float = float("inf"),
         stated: bool = True,
         haste: Haste | None = None,
+        listed: int = 0,
     ) -> SearchResult:
         """The hits that leave, best first. Only documents that the tenant and its groups may see are considered.
 
         `until` (`clock.now()` seconds) bounds the remote steps; without time left they are skipped. `stated`: whether
         bounds that the question states filter as well; they do not where nothing would be left. `haste`: what is left
-        out where the answer has a deadline.
+        out where the answer has a deadline. `listed`: how many of the ranked list are returned beside those that leave.
 
         Raises:
             ConnectionError: the store is on another host and does not answer in time.
@@ -172,13 +176,13 @@ class Collection:
             scope = All((bounds, scope))
             query = msgspec.structs.replace(query, steps=(*query.steps, "filtered"))
         try:
-            hits, candidates, reranked = await self._best(
-                query, vectors, scope, tenant, k, rerank, until, seconds, haste
+            hits, candidates, reranked, ranked = await self._best(
+                query, vectors, scope, tenant, k, rerank, until, seconds, haste, listed
             )
         except (ValueError, LookupError):  # rows that another process has replaced since the last look
             await self._reach.ask(self.retriever.store.refresh)
-            hits, candidates, reranked = await self._best(
-                query, vectors, scope, tenant, k, rerank, until, seconds, haste
+            hits, candidates, reranked, ranked = await self._best(
+                query, vectors, scope, tenant, k, rerank, until, seconds, haste, listed
             )
         return SearchResult(
             query=query,
@@ -188,6 +192,7 @@ class Collection:
             rewritten=rewritten,
             candidates=candidates,
             seconds=seconds,
+            listed=ranked,
             vector=_mean(vectors),
         )
 
@@ -224,8 +229,9 @@ class Collection:
         until: float,
         seconds: dict[str, float],
         haste: Haste | None,
-    ) -> tuple[list[Hit], int, bool]:
-        """The hits that leave, how many candidates there were, and whether a model ordered them."""
+        listed: int,
+    ) -> tuple[list[Hit], int, bool, list[Hit]]:
+        """The hits that leave, how many candidates there were, whether a model ordered them, and the best `listed`."""
         clock = self._clock
         mark = clock.now()
         lists = await asyncio.gather(
@@ -249,8 +255,10 @@ class Collection:
             enough = None if reranked else enough
         mark = clock.now()
         hits = await self._reach.ask(lambda: self._hits(lists, picked, scores, k, enough))
+        best = min(listed, len(picked))
+        ranked = await self._reach.ask(lambda: self._made(lists, picked, scores, range(best))) if best else []
         seconds["select"] = clock.now() - mark
-        return hits, len(picked), reranked
+        return hits, len(picked), reranked, ranked
 
     async def sentence_vectors(self, hits: Sequence[Hit]) -> dict[str, tuple[list[str], Matrix]]:
         """The hits' texts with their sentences and their unit vectors, where they were kept."""
@@ -330,6 +338,15 @@ class Collection:
             enough=enough,
             wordings=lambda at: [wording(document) for document in store.fetch(rows[list(at)].tolist())],
         )
+        return self._made(lists, picked, scores, chosen)
+
+    def _made(
+        self,
+        lists: Sequence[Ranked],
+        picked: list[tuple[int, int]],
+        scores: np.ndarray[tuple[int], np.dtype[np.float64]],
+        chosen: Sequence[int],
+    ) -> list[Hit]:
         made: list[Hit] = []
         for position in chosen:
             n, at = picked[position]

@@ -67,6 +67,7 @@ class KnowledgeBase:
         until: float = float("inf"),
         stated: bool = True,
         haste: Haste | None = None,
+        listed: int = 0,
     ) -> SearchResult:
         """As `Collection.search`. Raises `ConnectionError`, and `FilterError` for what `Retrieve` cannot be asked."""
         clock, options = self._clock, self._options
@@ -100,6 +101,7 @@ class KnowledgeBase:
             hits=chosen,
             reranked=reranked,
             candidates=len(results),
+            listed=hits[:listed],
             seconds={"knowledge_base": asked - began, "rerank": clock.now() - asked},
         )
 
