@@ -384,14 +384,14 @@ class BatchEngine:
     def _look_back(self, batch: Batch) -> None:
         """What a process that ended had sent alone and not seen the end of is in doubt. Raises `OSError`."""
         path = self.journal.folder / batch.id / _BEGUN
-        lost = [] if batch.looked_back else open_since(path)
-        batch.looked_back = True
+        lost = [] if batch.looked_back else batch.unanswered(open_since(path))
         if lost:
             with contextlib.closing(self.journal.log(f"{batch.id}/local.jsonl")) as log:
-                for id in batch.unanswered(lost):
+                for id in lost:
                     self._kept(batch, log, in_doubt(id))
-            self._save(batch)
             _log.warning("it is in doubt whether records were answered", batch=batch.id, count=len(lost))
+        batch.looked_back = True
+        self._save(batch)  # what is not on disk is still told by the marks
         self.journal.remove(f"{batch.id}/{_BEGUN}")
 
     async def _send(self, batch: Batch, ids: list[str]) -> None:
