@@ -102,8 +102,8 @@ def _one(here: Path, store: str, environment: dict[str, str], count: int) -> dic
     config = here / "hapenny.yaml"
     (here / "prices.yaml").write_text(fleet.PRICES)
     text = fleet.CONFIG.format(provider=provider.port, prices=here / "prices.yaml", budget=1_000, quota=600_000)
-    held = f"batch: {{journal: {here / 'unused'}, in_doubt: hold, poll_s: 0.5}}\n"
-    config.write_text(text + 'ledger: null\nstate: ""\n' + held)
+    batch = f"batch: {{journal: {here / 'unused'}, in_doubt: hold, poll_s: 0.5}}\n"
+    config.write_text(text + 'ledger: null\nstate: ""\n' + batch)
     questions = [f"record {number} of the batch" for number in range(count)]
     rows = [
         {
@@ -150,8 +150,8 @@ def _one(here: Path, store: str, environment: dict[str, str], count: int) -> dic
             owner.wait(max(1.0, end - time.monotonic()))
         asked = dict(zip((f"r{number}" for number in range(count)), questions, strict=True))
         told = _fetched(command, name, here / "journal")
-        held = [id for id, row in told.items() if IN_DOUBT in row.get("error", "")]
-        lost = {id for id, question in asked.items() if not _right(told.get(id), question)} - set(held)
+        doubtful = [id for id, row in told.items() if IN_DOUBT in row.get("error", "")]
+        lost = {id for id, question in asked.items() if not _right(told.get(id), question)} - set(doubtful)
         by_itself = fleet.calls(provider)
         subprocess.run([*command, "again", name, "--folder", str(here / "journal")], capture_output=True, check=False)
         subprocess.run(
@@ -165,7 +165,7 @@ def _one(here: Path, store: str, environment: dict[str, str], count: int) -> dic
         figures = {
             "lost": len(lost),
             "paid_twice": sum(times > 1 for times in completed.values()),
-            "in_doubt": len(held),
+            "in_doubt": len(doubtful),
             "paid_again_by_choice": sum(times > max(1, completed[key]) for key, times in in_the_end.items()),
             "begun_twice": sum(times > 1 for times in begun.values()),
             "records": count,
