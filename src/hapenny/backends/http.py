@@ -24,6 +24,8 @@ from hapenny.protocols.fields import load_upstream
 ERROR_BYTES = 1 << 20
 """How much of an error's body is read."""
 
+_STREAMED = (b"data:", b"event:", b": ")
+"""How a stream of server-sent events begins, and no JSON."""
 _ON_THE_WIRE = frozenset({"priority", "flex", "reserved"})
 
 
@@ -58,6 +60,9 @@ async def exchange(
                 events = codec.verbatim(whole)
                 if events is not None:
                     return Replay(events, {codec.name: (whole, {"content-type": "application/json"})})
+                if whole.startswith(_STREAMED):  # some servers stream whatever they are asked for
+                    decoder = codec.decoder(model=target.model, id=id, created=clock.wall(), headers=answered)
+                    return Replay([*decoder.feed(whole), *decoder.close()])
                 return Replay(codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall()))
         decoder = codec.decoder(model=target.model, id=id, created=clock.wall(), headers=answered)
         return Stream(lease, decoder, limits, clock, pool.idle_s, pool.answer_bytes)
