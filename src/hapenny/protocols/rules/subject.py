@@ -24,7 +24,7 @@ _WHOLE_CALLS = frozenset(("llama", "deepseek", "palmyra"))
 """Makers whose models call tools in whole answers alone on Converse."""
 _NO_DEVELOPERS = frozenset(("deepseek", "gemma", "glm", "kimi", "llama", "minimax", "mistral", "qwen"))
 """Makers whose APIs, or whose models' chat templates, know no `developer`."""
-_GPT = re.compile(r"gpt-(\d+)(?:\.(\d+))?")
+_GPT = re.compile(r"gpt-(\d{1,6})(?:\.(\d{1,6}))?")
 
 _TURNS_APART = frozenset(("llama", "mistral"))
 """Makers whose models on Converse want tool calls, and their results, in turns of their own."""
