@@ -7,6 +7,7 @@ intent and third of the cold-start score the tier that, knowing every answer, sa
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,11 @@ class Seed(NamedTuple):
     off: Result
     tiers: dict[str, Result]
     """Everything off, all requests asked of that tier."""
+
+
+def aside() -> None:
+    """Lets all other processes go before this one, which plays seeds."""
+    os.nice(19)
 
 
 def traffic(mix: Mix, seed: int, requests: int, learning: int) -> tuple[Population, list[Message], list[Message]]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import pytest
 from benchmarks.protection.__main__ import told
 from benchmarks.protection.scenes import Outcome
 from benchmarks.savings import quality
@@ -81,3 +86,14 @@ def test_each_technique_stands_with_its_own_saving_and_loss_on_the_frontier() ->
     assert levers["exact"] == {"saved": 0.125, "loss": 0.0, "touched": 0.25}
     assert levers["tiers"] == {"saved": 0.4, "loss": 0.0, "touched": 0.5}  # one answer lost, one gained
     assert list(levers) == ["tiers", "exact"]
+
+
+@pytest.mark.long
+def test_seeds_are_played_by_processes_of_their_own(tmp_path: Path) -> None:
+    command = "-m benchmarks.savings --json --requests 0 --seeds 1 --messages 30 --learning 30 --cards current-2026"
+    done = subprocess.run(
+        [sys.executable, *command.split(), "--data", str(tmp_path)], capture_output=True, check=True, text=True
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["seeds"] == 1
+    assert told["quality"]["messages"] > 0
