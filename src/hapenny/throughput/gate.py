@@ -226,6 +226,7 @@ class Gate:
         if not self._waiters:
             leave, wait = await self._try(job, last)
             if leave is not None:
+                self.waits.none(job)
                 return leave
             self.waits.head(wait if wait < math.inf else 0.0, job.cost)
         estimate = self.estimate(job)
@@ -235,6 +236,8 @@ class Gate:
         if patience is None:
             patience = self.waits.patience(self.spec.patience_s)
         allowed = min(self._allowed(job), patience, job.patience)
+        if not returning:
+            allowed = self.waits.worth(job, estimate, allowed)
         # A place that is made is free as soon as the other call has gone.
         room = job.priority == Priority.URGENT and self._make_room(job)
         if not room and (estimate > allowed or len(self.queue) >= self.spec.queue):

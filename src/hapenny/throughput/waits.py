@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from hapenny.core.clock import Clock
 from hapenny.throughput.endpoint import Endpoint
-from hapenny.throughput.queue import FairQueue, Job
+from hapenny.throughput.queue import FairQueue, Job, Priority
 from hapenny.throughput.quota import Quota
+from hapenny.throughput.standing import StandingWait
 
 AFTER_REFUSAL_S = 2.0
 """How long a call that the provider refused for lack of quota is kept waiting, where no patience is configured: the
@@ -27,6 +28,8 @@ class Waits:
         self._head_cost = 0.0
         self._pace: dict[str, float] = {}  # seconds between two calls ending, by endpoint
         self._ended: dict[str, float] = {}
+        # None for background work, which waits for what is left.
+        self._standing = {priority: StandingWait() for priority in (Priority.URGENT, Priority.NORMAL)}
 
     def head(self, seconds: float, cost: float | None = None) -> None:
         """The head of the queue, of `cost` units, is expected to start in so many seconds (`inf`: with a place)."""
@@ -47,6 +50,20 @@ class Waits:
         self.ttft_s += 0.05 * (first_s - self.ttft_s)
         if tpot_s is not None:
             self.tpot_s += 0.05 * (tpot_s - self.tpot_s)
+
+    def none(self, job: Job) -> None:
+        """`job` had to wait for nobody."""
+        standing = self._standing.get(job.priority)
+        if standing is not None:
+            standing.seen(self._clock.now(), 0.0, 0.0)
+
+    def worth(self, job: Job, wait_s: float, longest_s: float) -> float:
+        """The longest wait worth starting of a job that would wait `wait_s` and may wait `longest_s`."""
+        standing = self._standing.get(job.priority)
+        if standing is None:
+            return longest_s
+        standing.seen(self._clock.now(), wait_s, longest_s)
+        return standing.within(longest_s)
 
     def patience(self, configured: float | None) -> float:
         """The longest wait worth starting. Where none is configured: until the deadline for a quota that refills or a
