@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.test_serve import serving
 
-TOOLS = Path(os.environ.get("HAPENNY_LOADTOOLS", Path(__file__).parents[2] / ".venv-loadtools" / "bin"))
+TOOLS = Path(os.environ.get("HAPENNY_LOADTOOLS", Path(__file__).parents[2] / ".venv-loadtools"))
 MODEL = "anthropic.claude-haiku-5-5"
 REQUESTS = 40
 APART = 0.25
@@ -42,7 +42,7 @@ def ours(url):
 
 def tool(name, folder, *arguments):
     """Runs one; skips where it is not installed."""
-    program = TOOLS / name
+    program = TOOLS / name / "bin" / name
     if not program.exists():
         pytest.skip(f"no {name}: make loadtools")
     offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HOME": str(vocabulary(folder))}

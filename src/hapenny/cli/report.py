@@ -64,9 +64,13 @@ def report(
     from rich.console import Console
 
     show(summary, Console())
-    if played:
-        from hapenny.cli.printable import say
+    from hapenny.cli.printable import say
 
+    asked = {"--since": since, "--tenant": tenant, "--route": route, "--feature": feature}
+    if not summary.exchange_rows and any(asked.values()):
+        only = " ".join(f"{name} {value}" for name, value in asked.items() if value)
+        say(f"No request of this ledger fits {only}. Without that, the report is of all there are.")
+    if played:
         say(
             f"Simulated: the models of {', '.join(played)} are played by hapenny. No provider was paid for their "
             "answers; the money is what the price list says."

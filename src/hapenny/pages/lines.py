@@ -63,7 +63,7 @@ def lines(
     def y(value: float) -> float:
         return _TOP + (highest - min(value, highest)) / (highest - lowest) * (height - _TOP - _BOTTOM)
 
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
+    parts = [f'<svg class="course" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
     level = lowest
     while level <= highest + step / 2:
         parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y(level):.1f}" x2="{width - _RIGHT}" y2="{y(level):.1f}"/>')

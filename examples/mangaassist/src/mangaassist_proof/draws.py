@@ -124,7 +124,7 @@ def operators_test(
     test = evaluate(tested, shop, lineup, seed)
     more = round(len(lived) * _MORE)
     if test.trained is None and test.ahead and more:
-        test = evaluate([*tested, *lived[:more]], shop, lineup, seed)
+        test = evaluate(lived[:more], shop, lineup, seed, test)
         lived = lived[len(lived) - more // 4 :]
     return test, lived
 

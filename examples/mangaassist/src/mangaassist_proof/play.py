@@ -29,6 +29,7 @@ from hapenny.simulation.card import Lineup
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit, SimulatedProvider
 from hapenny.studies.player import Player, Record, in_time, judged
+from hapenny.studies.virtual_run import quiet_collector
 from hapenny.workload.shop import Shop
 from hapenny.workload.shoppers import Message
 from hapenny.workload.truth import Truth
@@ -165,7 +166,8 @@ def _provider(
 
 def _timed(main: Callable[[Any], Any], seed: int, *, real: bool = False) -> Played:
     before = os.times()
-    played: Played = asyncio.run(main(RealClock(seed))) if real else loop.run(main, seed=seed)
+    with quiet_collector():
+        played: Played = asyncio.run(main(RealClock(seed))) if real else loop.run(main, seed=seed)
     after = os.times()
     played.cpu_s = after.user + after.system - before.user - before.system
     return played

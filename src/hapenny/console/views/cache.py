@@ -59,7 +59,7 @@ def act(desk: Desk, form: dict[str, str], viewer: Viewer) -> str:
     age = form.get("older_than_s", "").strip()
     try:
         body = {
-            "key": form.get("key") or None,
+            "key": form.get("entry") or None,
             "tag": form.get("tag") or None,
             "older_than_s": float(age) if age else None,
             "dry_run": form.get("what") != "remove",
