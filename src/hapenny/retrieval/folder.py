@@ -11,6 +11,7 @@ import yaml
 
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
+from hapenny.core.strict_yaml import read_yaml
 from hapenny.retrieval.analysis import Language
 from hapenny.retrieval.documents import Matrix
 from hapenny.retrieval.ingest.manifest import MANIFEST, Manifest, read_floor, read_vocabulary_of
@@ -227,7 +228,7 @@ def read_settings(path: Path) -> Settings:
         FolderError: with the file, the path inside it and what is wrong.
     """
     try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        data: Any = read_yaml(path.read_text(encoding="utf-8")) or {}
         return msgspec.convert(data, Settings)
     except (msgspec.ValidationError, ValueError, yaml.YAMLError, OSError) as error:
         raise FolderError(f"{path}: {error}") from error

@@ -48,7 +48,6 @@ from hapenny.caching.semantic.terms import Variety, contradiction, read
         ("scaling out the cluster", "scaling in the cluster"),
         ("getting on the bus", "getting off the bus"),
         ("Was the case reopened?", "Was the case closed?"),
-        ("Why was I charged?", "Why was I refunded?"),
         ("Does the permit renew?", "Does the permit expire?"),
         ("postponed matches", "advanced matches"),
         ("peak prices", "off-peak prices"),

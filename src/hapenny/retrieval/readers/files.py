@@ -165,7 +165,7 @@ def _document(name: str, title: str, text: str, access: Access, head: Mapping[st
             facets[field] = [value] if isinstance(value, str) else value
     return Document(
         id=name,
-        title=title or Path(name).stem,
+        title=(title or Path(name).stem) if text.strip() else "",
         text=text,
         facets=facets,
         numbers=numbers,

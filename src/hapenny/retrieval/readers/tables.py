@@ -83,10 +83,15 @@ def _delimiter(text: str) -> str:
 
 
 def _quoted_by_apostrophes(text: str, delimiter: str) -> bool:
-    """Whether a cell begins and another ends with an apostrophe: they quote, and are not those of words."""
-    return any(f"{before}'" in f"\n{text[:_LOOKED_AT]}" for before in ("\n", delimiter)) and any(
-        f"'{after}" in f"{text[:_LOOKED_AT]}\n" for after in ("\n", delimiter)
-    )
+    """Whether cells begin and end with an apostrophe: they quote, and are not those of words ('twas, the dogs')."""
+    sample = text[:_LOOKED_AT]
+    if not any(f"{before}'" in f"\n{sample}" for before in ("\n", delimiter)) or not any(
+        f"'{after}" in f"{sample}\n" for after in ("\n", delimiter)
+    ):
+        return False
+    plain = list(csv.reader(io.StringIO(sample.rpartition("\n")[0] or sample), delimiter=delimiter))
+    even = len({len(row) for row in plain if row}) == 1
+    return not even or not any(cell.startswith("'") != cell.endswith("'") for row in plain for cell in row)
 
 
 def _without_comments(text: str) -> str:
