@@ -33,9 +33,9 @@ from benchmarks.savings.clients import ACCESS_KEY, Clients, Seen, streamed
 from benchmarks.savings.traffic import Item, arrivals, build
 from benchmarks.second_invoice import second_invoice
 from hapenny.simulation.cards import LINEUPS
+from hapenny.simulation.workload.mix import Mix
+from hapenny.simulation.workload.mix import load as load_mix
 from hapenny.telemetry.summary import summarise
-from hapenny.workload.mix import Mix
-from hapenny.workload.mix import load as load_mix
 
 CONFIG = """
 server: {{port: 0}}

@@ -16,11 +16,11 @@ import numpy as np
 
 from hapenny.routing.complexity import score
 from hapenny.simulation.cards import LINEUPS
+from hapenny.simulation.workload.mix import Mix
+from hapenny.simulation.workload.shoppers import Message, Population
 from hapenny.studies.paired import Paired, compare
 from hapenny.studies.player import Record
 from hapenny.studies.virtual_run import Result, apart, everything, run
-from hapenny.workload.mix import Mix
-from hapenny.workload.shoppers import Message, Population
 
 LOSS = 0.01
 FRONTIER = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.05)

@@ -7,7 +7,7 @@ opens with none of them is a question, or a text, like others.
 
 from __future__ import annotations
 
-from hapenny.intents.features import Features, extract
+from hapenny.routing.intents.features import Features, extract
 
 _ENGLISH = """
 write translate summarize=summarise explain list generate implement create classify extract rewrite describe compare
