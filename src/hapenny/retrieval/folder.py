@@ -58,7 +58,7 @@ class Folder:
     ) -> None:
         self.path = path
         self.embedder = embedder
-        there = (path / ROWS).exists() or (path / LAYOUT).exists()
+        there = is_collection(path)
         if read_only and not there:
             raise FolderError(f"{path}: no collection here; make one with `hapenny index build {path} FILES`")
         known = read_layout(path)
@@ -67,8 +67,7 @@ class Folder:
         elif layout is not None and not same_place(known, layout):
             raise FolderError(f"{path}: is {known.kind} already; build into another folder")
         self.layout = known
-        if known.kind != "embedded":
-            self._belongs(known.embedder)
+        self._belongs(built_with(path))
         shape = path / SHAPE
         self.store: Store = open_store(
             known,
@@ -79,7 +78,6 @@ class Folder:
             read_only=read_only,
         )
         if isinstance(self.store, EmbeddedStore):
-            self._belongs(self.store.noted("embedder"))
             if not read_only:
                 self.store.note("embedder", embedder.name)
         elif not there:
@@ -89,7 +87,7 @@ class Folder:
     def _belongs(self, known: str) -> None:
         name = self.embedder.name
         if known and known != name:
-            raise FolderError(f"{self.path}: holds vectors of {known}, not of {name}; rebuild it or use {known}")
+            raise FolderError(f"{self.path}: {other_embedder(known, name)}")
 
     @property
     def embedded(self) -> EmbeddedStore:
@@ -205,6 +203,21 @@ class Folder:
     def close(self) -> None:
         """Commits and closes."""
         self.store.close()
+
+
+def is_collection(path: Path) -> bool:
+    """Whether a collection was begun in this folder."""
+    return (path / ROWS).exists() or (path / LAYOUT).exists()
+
+
+def other_embedder(known: str, name: str) -> str:
+    """That a collection's vectors are of `known` and another embedder is in use, with the fix."""
+    use = (
+        "--embedder hashed, in a configuration stages.semantic.embedder: hashed"
+        if known.startswith("hashed")
+        else known
+    )
+    return f"holds vectors of {known}, not of {name}. Fix: build it anew in another folder, or use {use}"
 
 
 def built_with(path: Path) -> str:
