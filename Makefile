@@ -35,9 +35,11 @@ demo: .venv/.demo
 	@$(RUN) hapenny demo
 	@$(RUN) mangaassist demo
 
-# Two at once: most of a test's time is waiting for servers, and the halves of one file stay together.
+# Two at once: most of a test's time is waiting for servers, and the halves of one file stay together. Hundreds of servers
+# are started, each in a process: they keep their bytecode, also where the environment says that none is to be written.
+BYTECODE := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/.venv/bytecode
 test: setup
-	@$(RUN) pytest -n 2 --dist worksteal
+	@$(BYTECODE) $(RUN) pytest -n 2 --dist worksteal
 
 # The site, in strict mode: dead links and anchors fail.
 docs: setup
@@ -79,7 +81,7 @@ clients:
 # Soak, long fuzz and all scenarios; then the tests once more on every other Python that is on this machine.
 check-long: check clients
 	@$(UV) sync --quiet --frozen --inexact $(EXTRAS) --group servers --group bench --group weights --group deploy
-	@$(RUN) pytest --long --fault-minutes 60
+	@$(BYTECODE) $(RUN) pytest --long --fault-minutes 60
 	@for v in 3.12 3.13 3.14; do \
 	  found=$$(UV_PYTHON_DOWNLOADS=never $(UV) python find $$v 2>/dev/null) && "$$found" --version >/dev/null 2>&1 \
 	    || { echo "not run: there is no Python $$v here"; continue; }; \
