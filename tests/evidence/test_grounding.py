@@ -125,9 +125,15 @@ def test_a_long_list_with_much_beside_it_is_not_written_out_over_and_over():
     assert not carried("Paper Lantern volume 4 costs 9.10 euros.", PRICE, huge)
 
 
-def test_an_answer_of_thousands_of_sentences_is_not_compared_with_thousands():
+@pytest.mark.parametrize(
+    "answer",
+    [
+        " ".join(f"Paper Lantern volume {n} costs {n}.10 euros." for n in range(300)),
+        "The prices of Paper Lantern in euros: " + " ".join(f"{n}.10" for n in range(300)),
+    ],
+)
+def test_what_takes_too_many_comparisons_is_not_supported(answer):
     rows = "".join(f"Paper Lantern, volume {n}. Price: {n}.10 euros.\n" for n in range(2_000))
-    answer = " ".join(f"Paper Lantern volume {n} costs {n}.10 euros." for n in range(300))
     assert not carried(answer, PRICE, f"<document>\n{rows}</document>")
 
 

@@ -29,9 +29,9 @@ from hapenny.evidence.pieces import pieces
 
 MOST_EVIDENCE, MOST_ANSWER = 120_000, 20_000
 """Characters: what is longer is not looked at, and not supported."""
-_MOST_COMPARED = 50_000
-"""Sentences of an answer times sentences of its evidence, each of which may be compared: some 50 ms. What would take
-more is not supported."""
+_MOST_COMPARED = 100_000
+"""Sentences and numbers of an answer times those of its evidence, which may all be compared: some 50 ms. What would
+take more is not supported."""
 _ENDS = ".!?…。！？\n"
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
@@ -112,8 +112,9 @@ def _carried(answers: Sequence[str], request: Request, question: str) -> bool:
     if any(len(answer) > MOST_ANSWER for answer in answers):
         return False
     passages = evidence(request, question)
-    there = sum(_sentences_of(each.text) for each in passages)
-    if not passages or sum(map(_sentences_of, answers)) * there > _MOST_COMPARED:
+    there = sum(_sentences_of(each.text) + len(each.numbers) for each in passages)
+    here = sum(_sentences_of(answer) + len(numbers(answer)) for answer in answers)
+    if not passages or here * there > _MOST_COMPARED:
         return False
     rarity = _Rarity(passages)
     asked, wanted = frozenset(units(question)), frozenset(numbers(question))
