@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,17 +23,18 @@ from typing import Any
 from msgspec import Struct
 
 from hapenny.core.messages import Data, Document, Request, Text, ToolResult
+from hapenny.core.patterns import pattern
 from hapenny.evidence.facts import Said, fold, negations
 
 MOST_EVIDENCE, MOST_ANSWER = 120_000, 20_000
 """Characters: what is longer is not looked at, and not supported."""
-_PASSAGE = re.compile(r"\n\s*\n|</?(?:document|passage|context|chunk|source|result|item)\b[^<>\n]{0,200}>")
-_SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
-_NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
-_DATE = re.compile(r"(\d{1,4})[-./](\d{1,2})[-./](\d{1,4})")
-_WORD = re.compile(r"[^\W\d_]+")
-_EAST = re.compile(r"[\u30a1-\u30ff\u3400-\u9fff]+")
-_KANA = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+_PASSAGE = pattern(r"\n\s*\n|</?(?:document|passage|context|chunk|source|result|item)\b[^<>\n]{0,200}>")
+_SENTENCE = pattern(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
+_NUMBER = pattern(r"\d+(?:[.,:/-]\d+)*")
+_DATE = pattern(r"(\d{1,4})[-./](\d{1,2})[-./](\d{1,4})")
+_WORD = pattern(r"[^\W\d_]+")
+_EAST = pattern(r"[\u30a1-\u30ff\u3400-\u9fff]+")
+_KANA = pattern(r"[\u3040-\u30ff\u3400-\u9fff]")
 _CLAIMED, _VALUED = 0.8, 0.4
 """Share of what a sentence says that must stand in its passage or the question; the second where it gives a number from
 there."""
