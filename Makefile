@@ -92,9 +92,14 @@ bench: setup
 	@test -n "$(DATA)" || { echo "make bench DATA=DIR: DIR is the folder with caching/ tokens/ routing/ retrieval/ traces/"; exit 2; }
 	@$(RUN) python -m benchmarks.all --data $(DATA)
 
-loadtools:  # guidellm, aiperf and inference-perf, for tests/loadtest/test_cross_check.py; the latter wants Python 3.12
-	@$(UV) venv --quiet --allow-existing --python 3.12 .venv-loadtools
-	@VIRTUAL_ENV=$(CURDIR)/.venv-loadtools $(UV) pip install --quiet guidellm==0.8.1 aiperf==0.13.0 inference-perf==0.7.0
+# guidellm, aiperf and inference-perf, for tests/studies/loadtest/test_cross_check.py: each in an environment of its own, since they
+# want different versions of the same libraries. inference-perf wants Python 3.12.
+loadtools:
+	@for tool in guidellm==0.8.1 aiperf==0.13.0 inference-perf==0.7.0; do \
+	  place=.venv-loadtools/$${tool%%==*}; $(UV) venv --quiet --allow-existing --python 3.12 $$place \
+	    && VIRTUAL_ENV=$(CURDIR)/$$place $(UV) pip install --quiet $$tool \
+	    || echo "not compared: $$tool cannot be had from PyPI here"; \
+	done
 
 rivals:
 	@$(UV) venv --quiet --allow-existing .venv-rivals

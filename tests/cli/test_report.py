@@ -33,6 +33,13 @@ def test_it_fits_80_columns_and_shows_background_work(ledger, tmp_path):
     assert "<th>background</th>" in text
 
 
+def test_filters_that_nothing_fits_are_said(ledger):
+    path, _ = ledger
+    told = CliRunner().invoke(main, ["report", "--ledger", path, "--tenant", "nobody", "--since", "7d"]).output
+    assert "No request of this ledger fits --since 7d --tenant nobody." in told
+    assert "No request" not in CliRunner().invoke(main, ["report", "--ledger", path]).output
+
+
 def test_background_work_stands_under_its_label(ledger):
     path, rows = ledger
     told = json.loads(CliRunner().invoke(main, ["report", "--ledger", path, "--json"]).output)

@@ -1,7 +1,9 @@
 """A console over a ledger of some days, as tests visit it."""
 
 import contextlib
+import html
 import http.client
+import re
 import threading
 from urllib.parse import urlencode
 
@@ -77,3 +79,11 @@ def serving(config, login=False, live=("", ""), clock=None, file=None):
 def configured(path, extra=""):
     """A configuration whose ledger is at `path`."""
     return load(text=f'backends: {{simulated: {{kind: simulated}}}}\nledger: {{path: "{path}"}}\n{extra}')
+
+
+def carried(page, action, field, method="get"):
+    """Hidden parameters of the form that leads to `action` and has `field`."""
+    forms = re.findall(rf'<form[^>]*method="{method}"[^>]*action="{re.escape(action)}"[^>]*>.*?</form>', page, re.S)
+    (form,) = (each for each in forms if f' name="{field}"' in each)
+    fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form)
+    return {name: html.unescape(value) for name, value in fields if name not in ("token", "run")}

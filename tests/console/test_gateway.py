@@ -10,6 +10,7 @@ from hapenny.console.live import Live
 from hapenny.console.site import Console
 from hapenny.core.clock import RealClock
 from tests.cli.test_serve import serving
+from tests.console.pages import carried
 from tests.console.test_pages import text
 from tests.settling import until
 
@@ -73,6 +74,11 @@ def test_caches_are_explained_and_emptied(beside):
     assert "Would go:" in text(look.body)
     gone = beside.say("/cache", {"token": token(beside), "everything": "yes", "what": "remove"})
     assert re.search(r"Removed: .*[1-9]\d* of exact", text(gone.body))
+    kept = {"range": "7d", "tenant": "nobody"}
+    body = shown(beside, "/cache", **kept)
+    assert carried(body, "/cache", "entry") == carried(body, "/cache", "entry", "post") == kept
+    again = beside.say("/cache", {"token": token(beside), "everything": "yes", "what": "look", **kept})
+    assert carried(again.body, "/cache", "entry", "post") == kept
     refused = beside.say("/cache", {"token": token(beside), "what": "remove"})
     assert refused.status == 400
     assert "Say what goes" in text(refused.body)

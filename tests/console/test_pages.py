@@ -7,7 +7,7 @@ import pytest
 
 from hapenny.console.place import Place
 from hapenny.console.sitemap import PAGES
-from tests.console.pages import UNTIL, configured, made, serving
+from tests.console.pages import UNTIL, carried, configured, made, serving
 from tests.settling import until
 
 KEYS = """
@@ -101,6 +101,43 @@ def test_requests_are_searched_and_paged(shop):
             status, body, _ = ask("GET", f"/requests?{name}={wrong}")
             assert status == 200
             assert f"{name}: '{wrong}' is no number" in text(body)
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        ("range=7d&tenant=tenant-01&feature=", {"range": "7d", "tenant": "tenant-01", "feature": ""}),
+        ("from=2026-11-27&to=2026-11-29T12:30", {"from": "2026-11-27T00:00", "to": "2026-11-29T12:30"}),
+        ("tenant=tenant-01&model=claude-haiku&key=013f00d",
+         {"tenant": "tenant-01", "model": "claude-haiku", "key": "013f00d"}),
+    ],
+)  # fmt: skip
+def test_a_search_keeps_range_and_filters(shop, query, kept):
+    ask, _, _ = shop
+    assert carried(ask("GET", f"/requests?{query}")[1], "/requests", "id") == kept
+    assert carried(ask("GET", f"/requests?{query}&order=slow")[1], "/requests", "id") == {**kept, "order": "slow"}
+
+
+def test_a_filter_keeps_the_range_and_the_filters_before(shop):
+    ask, _, _ = shop
+    body = ask("GET", "/?range=7d&tenant=tenant-01&feature=")[1]
+    assert carried(body, "/", "from") == {"range": "7d", "feature": ""}
+    assert '<input name="tenant" value="tenant-01"' in body
+    body = ask("GET", "/?from=2026-11-27&to=2026-11-29")[1]
+    assert 'name="from" value="2026-11-27T00:00"' in body
+    assert 'name="to" value="2026-11-29T00:00"' in body
+
+
+@pytest.mark.parametrize("order", ["slow", "costly"])
+def test_the_slowest_and_dearest_of_those_that_fit(shop, order):
+    ask, rows, _ = shop
+    known = {row.id: row for row in rows}
+    body = ask("GET", f"/requests?range=all&order={order}&cache=miss&outcome=delivered")[1]
+    shown = [known[id] for id in re.findall(r'data-row="/requests/(req-\w+)', body)]
+    assert shown
+    assert all(row.outcome == "delivered" and not row.cache_hit for row in shown)
+    assert "those that fit" in text(body)
+    assert "those that fit" not in text(ask("GET", f"/requests?range=all&order={order}")[1])
 
 
 def test_one_request_tells_its_story(shop):

@@ -8,7 +8,7 @@ import pytest
 from hapenny.console.candidates import candidates, written
 from hapenny.console.replays import Busy, Replays
 from hapenny.core.clock import RealClock
-from tests.console.pages import configured, made, serving
+from tests.console.pages import carried, configured, made, serving
 from tests.console.test_pages import text
 from tests.settling import until
 
@@ -78,6 +78,17 @@ def test_configurations_are_replayed_side_by_side(shop):
     assert body.count('aria-label="Savings waterfall') == 4
     assert "hapenny whatif --log" in told
     assert "as it serves, preset safe, open.yaml, with changes" in text(shop("GET", "/whatif")[1])  # earlier replays
+
+
+def test_stopping_keeps_range_and_filters(shop):
+    chosen = {"range": "all", "tenant": "tenant-01", "feature": "search"}
+    _, _, headers = post(shop, serves="yes", yaml="routes: {default: {cache_any_temperature: true}}", **chosen)
+    running = shop("GET", headers["Location"])[1]
+    assert carried(running[running.index("progressbar") :], "/whatif", "run", "post") == chosen
+    run = re.search(r'name="run" value="(\w+)"', running).group(1)
+    _, _, stopped = post(shop, what="stop", run=run, **chosen)
+    assert stopped["Location"] == headers["Location"]
+    until(lambda: 'role="progressbar"' not in shop("GET", headers["Location"])[1], 60)
 
 
 def test_a_configuration_that_is_wrong_is_said_with_its_fix(shop):

@@ -28,6 +28,22 @@ def test_other_words_and_wide_gaps_are_no_mention(text):
     assert TOPICS.find(normal(text).text) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("They rebuy and buy the", "buy the"),
+        ("We have it in stock", "stock"),
+        ("Is that a st", "st"),
+        ("返金の正しい", "返金の正しい"),
+        ("We buy " + "x" * 60, ""),
+        ("restock", ""),
+    ],
+)
+def test_what_may_become_a_phrase_is_held_back(text, held):
+    whole = normal(text).text
+    assert whole[TOPICS.open_from(whole, 0) :] == held
+
+
 @pytest.mark.parametrize("phrase", ["", "*", "buy *", "* shares", "a ** b", "x" * 200])
 def test_a_phrase_that_cannot_be_is_refused(phrase):
     with pytest.raises(ValueError, match="phrase"):

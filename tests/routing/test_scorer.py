@@ -4,8 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from hapenny.intents.features import extract
 from hapenny.routing.certificates import Fingerprint, candidates, certify
+from hapenny.routing.intents.features import extract
 from hapenny.routing.pareto import dominated
 from hapenny.routing.scorer import Options, Reader, Scorer, fit
 
@@ -139,3 +139,12 @@ def test_dominated_models_are_found_with_their_better():
     found = dominated(scores, costs)
     assert [(d.model, d.by) for d in found] == [("bad-and-dear", "good-and-cheap")]
     assert found[0].cost_ratio == 2
+
+
+@pytest.mark.parametrize("alike", [0.0, 1.0])
+def test_outcomes_that_are_all_alike_tell_prompts_apart_by_nothing(alike):
+    prompts = [f"Where is shelf {number}, {word}?" for number in range(40) for word in ("please", "and why")]
+    same = np.full(len(prompts), alike)
+    reader = Reader(fit(prompts, same, same))
+    gains = [reader.gain(extract(prompt)) for prompt in prompts]
+    assert max(gains) - min(gains) < 1e-9

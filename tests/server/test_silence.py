@@ -79,6 +79,28 @@ async def test_a_silent_stream_has_its_head_and_keep_alives_and_then_its_answer(
         assert thinker.calls == 1
 
 
+async def test_what_a_provider_says_to_keep_alive_is_no_word_to_the_client_who_gets_one_of_ours():
+    go = asyncio.Event()
+
+    async def thinker(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(chunk({"role": "assistant", "content": "well"}))
+        while not go.is_set():
+            await response.write(b": thinking\n\n")
+            await asyncio.sleep(0.005)
+        for piece in (chunk({"content": " done"}), chunk({}, "stop"), b"data: [DONE]\n\n"):
+            await response.write(piece)
+        return response
+
+    async with upstream(thinker) as base, running(load(text=config(base, begin=5))) as (url, _):
+        client = (await Client.to(int(url.rpartition(":")[2]))).say(ask("/v1/chat/completions", "gpt"))
+        came = await client.until(b": keep-alive\n\n", 2)
+        assert b"well" in came
+        go.set()
+        assert b"done" in await client.end()
+
+
 async def test_event_streams_have_no_word_for_it_but_a_head():
     thinker = Thinker()
     async with upstream(thinker) as base, running(load(text=config(base))) as (url, _):

@@ -55,38 +55,51 @@ def test_a_callers_word_holds(flags, kept):
 
 
 def test_genai_metrics_have_todays_names_and_edges_at_the_limits():
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 
-    from hapenny.telemetry.genai_metrics import GenAiMetrics, views
+    from hapenny.telemetry.genai_metrics import GenAiMetrics
 
-    reader = InMemoryMetricReader()
-    metrics = GenAiMetrics(MeterProvider(metric_readers=[reader], views=views()))
+    came = []
+
+    class Exporter:
+        def export(self, data):
+            came.append(encode_metrics(data))
+
+        def shutdown(self):
+            pass
+
     clock = made.Clock()
+    metrics = GenAiMetrics(Exporter(), "shop", clock)
     book = made.books(clock)
     ex = made.exchange(clock, made.ask(stream=True))
     made.call(book, ex, outcome="failed", failure=Failure("rate_limited", "slow down"))
     served = made.served(book, ex, read=30)
     served.ended = served.began + 1.0
     row = book.close(ex)
-    metrics.observe(row, [(call, "chat", "aws.bedrock") for call in row.calls])
-    told = {
-        metric.name: metric
-        for resource in reader.get_metrics_data().resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
+    metrics.observe(row, lambda row, call: ("chat", "aws.bedrock"))
+    metrics.close()
+    (sent,) = came
+    (resource,) = sent.resource_metrics
+    assert labels(resource.resource)["service.name"] == "shop"
+    told = {metric.name: metric for scope in resource.scope_metrics for metric in scope.metrics}
     assert set(told) == {
         "gen_ai.client.operation.duration", "gen_ai.client.operation.time_to_first_chunk",
         "gen_ai.client.operation.time_per_output_chunk", "gen_ai.client.token.usage",
     }  # fmt: skip
-    points = told["gen_ai.client.operation.duration"].data.data_points
-    assert {point.attributes.get("error.type") for point in points} == {"rate_limited", None}
+    points = told["gen_ai.client.operation.duration"].histogram.data_points
+    assert {labels(point).get("error.type") for point in points} == {"rate_limited", None}
     assert all({1.5, 3.0} <= set(point.explicit_bounds) for point in points)
+    assert all(sum(point.bucket_counts) == point.count == 1 for point in points)
     kinds = {
-        point.attributes["gen_ai.token.type"]: point.sum for point in told["gen_ai.client.token.usage"].data.data_points
+        labels(point)["gen_ai.token.type"]: point.sum
+        for point in told["gen_ai.client.token.usage"].histogram.data_points
     }
     assert kinds == {"input": row.tokens.prompt, "output": row.tokens.output}
+
+
+def labels(told):
+    """Attributes of what was sent."""
+    return {each.key: each.value.string_value for each in told.attributes}
 
 
 def test_spans_for_xray_are_signed_and_go_in_parts_it_takes():

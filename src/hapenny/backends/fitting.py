@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from hapenny.catalog import Card, resolve
 from hapenny.core.answer import Source
 from hapenny.core.events import Event
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Parameters, Request, Text
+from hapenny.core.source import PromptSource, Wake, as_prompt
 from hapenny.protocols.codec import Codec
 from hapenny.protocols.rules import HOME, Fitted, Undo, fit, reserved
 
@@ -147,6 +148,27 @@ class _Restored:
                     return events
         except asyncio.CancelledError:  # nothing is lost: the next read goes on where this one was
             raise
+        except BaseException:
+            self._source.close()
+            raise
+        return None
+
+    @property
+    def prompt(self) -> bool:
+        """Whether it can be taken from."""
+        return as_prompt(self._source) is not None
+
+    def wake(self, call: Wake | None) -> None:
+        """Has `call` run whenever more may be taken."""
+        cast(PromptSource, self._source).wake(call)
+
+    def take(self) -> Sequence[Event] | None:
+        """The next batch that holds something for the client; empty: nothing for now; None at the end."""
+        source = cast(PromptSource, self._source)
+        try:
+            while (batch := source.take()) is not None:
+                if not batch or (batch := self._undo.flow(batch)):
+                    return batch
         except BaseException:
             self._source.close()
             raise

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextvars import copy_context
 from email.utils import formatdate
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -18,12 +20,17 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
+from hapenny.core.source import Wake
 from hapenny.protocols.codec import Codec, StreamDecoder
 from hapenny.protocols.fields import load_upstream
 
 ERROR_BYTES = 1 << 20
 """How much of an error's body is read."""
 
+_OF_ACCOUNTS = frozenset((400, 401, 402, 403, 429))
+"""Statuses with which providers refuse an account."""
+_STREAMED = (b"data:", b"event:", b": ")
+"""How a stream of server-sent events begins, and no JSON."""
 _ON_THE_WIRE = frozenset({"priority", "flex", "reserved"})
 
 
@@ -58,6 +65,9 @@ async def exchange(
                 events = codec.verbatim(whole)
                 if events is not None:
                     return Replay(events, {codec.name: (whole, {"content-type": "application/json"})})
+                if whole.startswith(_STREAMED):  # some servers stream whatever they are asked for
+                    decoder = codec.decoder(model=target.model, id=id, created=clock.wall(), headers=answered)
+                    return Replay([*decoder.feed(whole), *decoder.close()])
                 return Replay(codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall()))
         decoder = codec.decoder(model=target.model, id=id, created=clock.wall(), headers=answered)
         return Stream(lease, decoder, limits, clock, pool.idle_s, pool.answer_bytes)
@@ -137,45 +147,78 @@ class Stream:
             raise Failure("timeout", "the provider's answer: not finished in time")
         if self._timer is None:
             self._watch()
-        connection = lease.connection
         try:
             while True:
-                out = connection.out
-                if not out:
-                    waiter = connection.arrival()
-                    if waiter is not None:
-                        await waiter
-                        continue
-                data = out[0] if len(out) == 1 and not connection.paused else b""
-                if data and type(data) is bytes:  # as ever
-                    out.clear()
-                    connection.held = 0
+                waiter = lease.connection.arrival()
+                if waiter is not None:
+                    await waiter
+                elif (events := self._decoded(lease)) is None or events:
+                    return events
                 else:
-                    data = connection.arrived()
-                if data:
-                    self._left -= len(data)
-                    if self._left < 0:
-                        raise long(self._most)
-                    events = self._decoder.feed(data)
-                    if events:
-                        return events
                     self._reading = self._clock.now()
-                else:
-                    lease.done()
-                    self._release()
-                    return self._decoder.close() or None
-        except Broken as error:
-            self._release()
-            raise lease.lost(error) from None
-        except _Late:
-            raise Failure("timeout", f"the provider's answer: {self._why}") from None
         except asyncio.CancelledError:  # nothing is lost: what comes meanwhile is there for the next read
             raise
-        except BaseException:
-            self.close()
-            raise
+        except BaseException as error:
+            raise self._broken(lease, error) from None
         finally:
             self._reading = None
+
+    prompt = True
+
+    def wake(self, call: Wake | None) -> None:
+        """Has `call` run, in the present context, whenever bytes come or the answer ends."""
+        lease = self._lease
+        if lease is not None:
+            lease.connection.reader = None if call is None else partial(copy_context().run, call)
+            self._reading = None if call is None else self._clock.now()
+            if self._timer is None and call is not None:
+                self._watch()
+
+    def take(self) -> Sequence[Event] | None:
+        """The events of what has come; empty: nothing for now; None at the end. Raises as `read` does."""
+        lease = self._lease
+        if lease is None:
+            return None
+        now = self._clock.now()
+        try:
+            if now >= self._limits.finish_by:
+                raise Failure("timeout", "the provider's answer: not finished in time")
+            while lease.connection.has_more():
+                if (events := self._decoded(lease)) is None or events:
+                    return events
+        except BaseException as error:
+            raise self._broken(lease, error) from None
+        self._reading = now
+        return ()
+
+    def _decoded(self, lease: Lease) -> Sequence[Event] | None:
+        """The events of what has come, possibly none; None at the end."""
+        connection = lease.connection
+        out = connection.out
+        data = out[0] if len(out) == 1 and not connection.paused else b""
+        if data and type(data) is bytes:  # as ever
+            out.clear()
+            connection.held = 0
+        else:
+            data = connection.arrived()
+        if data:
+            self._left -= len(data)
+            if self._left < 0:
+                raise long(self._most)
+            return self._decoder.feed(data)
+        self._release()
+        lease.done()
+        return self._decoder.close() or None
+
+    def _broken(self, lease: Lease, error: BaseException) -> BaseException:
+        """Ends the answer, because of `error`; what to say of it."""
+        if isinstance(error, _Late):
+            error = Failure("timeout", f"the provider's answer: {self._why}")
+        elif isinstance(error, Broken):
+            self._release()
+            return lease.lost(error)
+        self.close()
+        return error
 
     def close(self) -> None:
         """Ends the answer and its connection at once. Idempotent."""
@@ -185,6 +228,8 @@ class Stream:
             lease.close()
 
     def _release(self) -> None:
+        if self._lease is not None:
+            self._lease.connection.reader = None
         self._lease = None
         if self._timer is not None:
             self._timer.cancel()
@@ -232,17 +277,56 @@ def token_count(answer: bytes, name: str) -> int:
 
 
 async def passed(
-    pool: Pool, clock: Clock, method: str, url: Url, headers: Mapping[str, str], body: bytes, limits: Limits
+    pool: Pool,
+    clock: Clock,
+    codec: Codec,
+    method: str,
+    url: Url,
+    headers: Mapping[str, str],
+    body: bytes,
+    limits: Limits,
 ) -> Raw:
-    """A request passed through as it is; errors of the provider pass through too."""
+    """A request passed through as it is; errors of the provider pass through too, but for what it says of our account.
+
+    Raises:
+        Failure: `provider_account`, which is the operator's to mend; `timeout`; `upstream` for a redirect.
+    """
+    lease: Lease | None = None
     try:
         with within(limits.begin_by - clock.now()):
             lease = await pool.send(method, url, headers, body)
+            if lease.status in _OF_ACCOUNTS and method != "HEAD":
+                said = await lease.beginning(ERROR_BYTES)
+                failure = codec.decode_error(lease.status, dated(lease.headers, clock), said)
+                if failure.kind == "provider_account":
+                    raise failure
+                return Raw(lease.status, incoming(lease.headers), _Said(said))
     except TimeoutError:
+        _let_go(lease)
         raise Failure("timeout", "the provider did not accept the request in time") from None
+    except BaseException:
+        _let_go(lease)
+        raise
     if 300 <= lease.status < 400 and lease.status != 304:
         raise _moved(lease)
     return Raw(lease.status, incoming(lease.headers), _Pieces(lease, limits, clock))
+
+
+class _Said:
+    """The body of a raw answer that was read already."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self) -> bytes | None:
+        """All of it; then None."""
+        data, self._data = self._data, b""
+        return data or None
+
+    def close(self) -> None:
+        """Nothing is left to let go of."""
 
 
 class _Pieces:

@@ -8,7 +8,7 @@ by the end of the connection; anything ambiguous is an error and ends the connec
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from hapenny.protocols.http1 import framing
@@ -41,7 +41,7 @@ def head(method: str, target: str, host: str, headers: Mapping[str, str], length
 class Connection(AnswerParser, asyncio.Protocol):
     """One connection. `start` sends, `begun` waits for status and headers, `piece` gives the body."""
 
-    __slots__ = ("_error", "_loop", "_slices", "_transport", "_waiter", "answered", "paused", "until")
+    __slots__ = ("_error", "_loop", "_slices", "_transport", "_waiter", "answered", "paused", "reader", "until")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -57,6 +57,8 @@ class Connection(AnswerParser, asyncio.Protocol):
         """Whether more of what came is read at the loop's next turn."""
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self.reader: Callable[[], object] | None = None
+        """Called whenever there is more of the body, its end, or a failure, instead of waking who waits."""
 
     # -- what the pool and its leases do ---------------------------------------------------------------------------
 
@@ -100,12 +102,18 @@ class Connection(AnswerParser, asyncio.Protocol):
     def arrival(self) -> asyncio.Future[None] | None:
         """What to wait for before there may be more of the body; None: some is there, or its end. Raises what broke the
         connection. One reader waits at a time; a wait that is given up loses nothing."""
-        if self.out or self.state == framing.DONE:
+        if self.has_more():
             return None
-        if self._error is not None:
-            raise self._error
         waiter = self._waiter = self._loop.create_future()
         return waiter
+
+    def has_more(self) -> bool:
+        """Whether more of the body is there, or its end. Raises what broke the connection."""
+        if self.out or self.state == framing.DONE:
+            return True
+        if self._error is not None:
+            raise self._error
+        return False
 
     def arrived(self) -> bytes:
         """What has arrived of the body; b"" where nothing has."""
@@ -147,6 +155,12 @@ class Connection(AnswerParser, asyncio.Protocol):
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+        if self.reader is not None:  # at the loop's next turn: whoever breaks the connection is not called back by it
+            self._loop.call_soon(self._tell)
+
+    def _tell(self) -> None:
+        if self.reader is not None:
+            self.reader()
 
     # -- what the loop does ----------------------------------------------------------------------------------------
 
@@ -177,6 +191,8 @@ class Connection(AnswerParser, asyncio.Protocol):
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+        if self.reader is not None:
+            self.reader()
 
     def _pace(self) -> None:
         """Lets the other side wait while enough is here."""

@@ -13,8 +13,8 @@ import click
 import msgspec
 
 from hapenny.catalog import spoken
+from hapenny.console.html.charts import money, seconds, short, shown
 from hapenny.core.clock import RealClock
-from hapenny.pages.charts import money, seconds, short, shown
 from hapenny.telemetry.summary import Group, Latency, Scope, Summary, summarise
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def report(
     with reading(path):
         summary = summarise(path, Scope(since=start, tenant=tenant, route=route, feature=feature))
     if html is not None:
-        from hapenny.pages.report import page
+        from hapenny.console.html.report import page
 
         Path(html).write_text(page(summary), encoding="utf-8")
     if as_json:
@@ -64,9 +64,13 @@ def report(
     from rich.console import Console
 
     show(summary, Console())
-    if played:
-        from hapenny.cli.printable import say
+    from hapenny.cli.printable import say
 
+    asked = {"--since": since, "--tenant": tenant, "--route": route, "--feature": feature}
+    if not summary.exchange_rows and any(asked.values()):
+        only = " ".join(f"{name} {value}" for name, value in asked.items() if value)
+        say(f"No request of this ledger fits {only}. Without that, the report is of all there are.")
+    if played:
         say(
             f"Simulated: the models of {', '.join(played)} are played by hapenny. No provider was paid for their "
             "answers; the money is what the price list says."
@@ -104,7 +108,7 @@ def span(text: str) -> float:
 def show(summary: Summary, console: Console) -> None:
     """Prints the report as tables; names that clients chose are shown as plain text."""
     from hapenny.cli.printable import printable_all
-    from hapenny.pages.report import period
+    from hapenny.console.html.report import period
 
     summary = msgspec.convert(printable_all(msgspec.to_builtins(summary)), Summary)
 
@@ -149,7 +153,7 @@ def show(summary: Summary, console: Console) -> None:
 
 def _quality(summary: Summary, console: Console) -> None:
     """What is known of the quality beside the saving: the loss budget, and the holdout."""
-    from hapenny.pages.quality import NOTHING, budget_lines, holdout_lines, known
+    from hapenny.console.html.quality import NOTHING, budget_lines, holdout_lines, known
 
     if summary.budgets:
         table = _table(
@@ -168,7 +172,7 @@ def _quality(summary: Summary, console: Console) -> None:
 
 def _headline(summary: Summary, console: Console) -> None:
     """What is on saved, what else would save, and what that takes."""
-    from hapenny.pages.quality import underway
+    from hapenny.console.html.quality import underway
 
     share = f" ({summary.saved_share:.1%} of {money(summary.baseline)})" if summary.baseline else ""
     total = summary.advised
@@ -238,7 +242,7 @@ def waterfall(summary: Summary, width: int) -> Table:
 
 def _explained(summary: Summary, console: Console) -> None:
     """What the techniques of the table are, in plain words."""
-    from hapenny.pages.words import words
+    from hapenny.console.html.words import words
 
     for technique in summary.techniques:
         if words(technique.name):

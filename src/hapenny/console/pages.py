@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from hapenny.console import render
 from hapenny.console.desk import Desk, Empty, Go, Viewer
+from hapenny.console.html.report import COIN
 from hapenny.console.labels import Labels
-from hapenny.console.place import FILTERS, RANGES, Place
+from hapenny.console.place import CARRIED, FILTERS, RANGES, Place
 from hapenny.console.sitemap import BY_PATH, GROUPS, PAGES, Page
 from hapenny.console.views import explorer
-from hapenny.pages.report import COIN
 
 
 class Said(NamedTuple):
@@ -75,7 +75,8 @@ class Pages:
                 return Said(303, "/labels")
             body = self._labels.show(form.get("who", ""), problem)
             return Said(400, self._filled("plain.html", page, None, viewer, {"body": body}))
-        place = Place.read(path, {}, self._desk.clock.wall(), viewer.tenant)
+        carried = {name: value for name, value in form.items() if page.ranged and name in CARRIED}
+        place = Place.read(path, carried, self._desk.clock.wall(), viewer.tenant)
         act = import_module(f"hapenny.console.views.{page.view}").act
         try:
             result = act(self._desk, form, viewer)

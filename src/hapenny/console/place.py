@@ -21,6 +21,8 @@ RANGES: dict[str, tuple[str, float]] = {
 """Name in the URL -> for people, and seconds; 0 is open."""
 USUAL = "24h"
 FILTERS = ("tenant", "route", "feature", "model", "key")
+CARRIED = frozenset({"range", "from", "to", *FILTERS})
+"""Parameters that go from page to page."""
 _MOST = 200
 
 
@@ -70,8 +72,7 @@ class Place(Struct, kw_only=True):
         filters = {name: value for name, value in filters.items() if value or name == "feature"}
         if held is not None:
             filters["tenant"] = held
-        known_names = {"range", "from", "to", *FILTERS}
-        more = {name: value[:_MOST] for name, value in query.items() if name not in known_names}
+        more = {name: value[:_MOST] for name, value in query.items() if name not in CARRIED}
         return cls(
             path=path, range=named, since=since, until=until, now=now, filters=filters, more=more, held=held,
             problem=problem,
@@ -89,6 +90,12 @@ class Place(Struct, kw_only=True):
         return [(name, _written(value)) for name, value in ends if value is not None]
 
     @property
+    def kept(self) -> dict[str, str]:
+        """Range and filters as parameters: what links and forms carry on. The usual range needs no word."""
+        span = dict(self.span) if not self.range else {"range": self.range} if self.range != USUAL else {}
+        return span | {name: value for name, value in self.filters.items() if not (name == "tenant" and self.held)}
+
+    @property
     def before(self) -> Scope | None:
         """The range of the same length before, to compare with; None where it is open."""
         if self.since is None:
@@ -99,13 +106,7 @@ class Place(Struct, kw_only=True):
     def url(self, path: str | None = None, **changes: str | None) -> str:
         """The URL of another page or of this one with other parameters; None takes one away. Going to another page
         keeps range and filters and leaves the rest."""
-        query: dict[str, str] = {}
-        if self.range:
-            if self.range != USUAL:
-                query["range"] = self.range
-        else:
-            query |= dict(self.span)
-        query |= {name: value for name, value in self.filters.items() if not (name == "tenant" and self.held)}
+        query = self.kept
         if path is None or path == self.path:
             query |= self.more
         for name, change in changes.items():

@@ -1,38 +1,20 @@
 """An answer under way: owns its upstream, is read once, lets stages watch or rewrite the flow, and has one recorder.
 
 Events travel in batches (what one network read brought), so that the server can write them with one call.
-
-The recorder stands behind an answer's last rewriting transform; `Answer.recorded` hands it out, and attaches one where
-there is none. It looks at each batch once: pieces of text are noted as they come, usage and the way it stopped as they
-are told; who wants the whole completion says so before the first read. Whoever needs it (the books, the caches,
-throughput, delivery) reads the recorder when the answer has ended, instead of watching the flow itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, cast
 
 from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure
-from hapenny.core.events import (
-    BlockStarted,
-    CitationDelta,
-    Collector,
-    Completion,
-    Event,
-    Started,
-    Stopped,
-    StopReason,
-    TextDelta,
-    ThinkingDelta,
-    Tokens,
-    ToolCallDelta,
-    Usage,
-    begins,
-)
+from hapenny.core.events import Collector, Completion, Event, begins
 from hapenny.core.log import get_logger
+from hapenny.core.recorder import Heard, Recorder
+from hapenny.core.source import PromptSource, Source, Wake, as_prompt
 from hapenny.core.transform import EventTransform, Outcome, Transform
 
 if TYPE_CHECKING:
@@ -42,18 +24,6 @@ __all__ = ["Answer", "EventTransform", "Heard", "Outcome", "Recorder", "Replay",
 
 
 _log = get_logger("hapenny.answers")
-
-
-class Source(Protocol):
-    """Where events come from: a backend's stream, a stored answer, a flight's replay."""
-
-    async def read(self) -> Sequence[Event] | None:
-        """The next batch, never empty; None at the end. Raises `Failure` (also for a truncated stream).
-
-        A read that is cancelled loses nothing and closes nothing: the next one goes on where it was."""
-
-    def close(self) -> None:
-        """Releases the upstream at once. Idempotent, synchronous."""
 
 
 class Replay:
@@ -84,137 +54,6 @@ class Replay:
         self._events = None
 
 
-Begun: TypeAlias = Callable[[], None]
-
-
-class Heard(NamedTuple):
-    """What a recorder knows of a whole answer that says the same each time it is replayed."""
-
-    output: list[str]
-    calls: list[str]
-    tokens: Tokens | None
-    cached: int | None
-    stopped: StopReason | None
-
-
-class Recorder(Transform):
-    """Text, usage and end of one answer.
-
-    Args:
-        output: where the pieces of text, reasoning and arguments are appended in the order in which they came.
-    """
-
-    watches = True
-
-    def __init__(self, output: list[str] | None = None) -> None:
-        self.output: list[str] = output if output is not None else []
-        self.seen = False
-        """Whether anything has passed."""
-        self.begun = False
-        """Whether its first content, or its end, has come."""
-        self.tokens: Tokens | None = None
-        """What the provider reported last."""
-        self.cached: int | None = None
-        """The most tokens any report said were read from the provider's prompt cache."""
-        self.stopped: StopReason | None = None
-        self.calls: list[str] = []
-        """Names of the tools it calls."""
-        self.completion: Completion | None = None
-        """The whole answer, once it is complete; only where `whole` was asked for."""
-        self._collector: Collector | None = None
-        self._parts: list[str] = []
-        """The pieces of the text block that was written to last."""
-        self._place = (-1, -1)
-        self._hooks: list[Begun] = []
-
-    @property
-    def characters(self) -> int:
-        """Length of the output so far."""
-        return sum(map(len, self.output))
-
-    @property
-    def collects(self) -> bool:
-        """Whether there will be a `completion`."""
-        return self._collector is not None
-
-    def whole(self) -> None:
-        """Asks for the `completion`; only before the first read."""
-        if self._collector is None:
-            self._collector = Collector()
-
-    def on_begun(self, hook: Begun) -> None:
-        """Runs `hook` when the answer's first content, or its end, passes."""
-        self._hooks.append(hook)
-
-    def recall(self, heard: Heard) -> None:
-        """Takes a whole answer that was heard before, as if its events passed."""
-        self.seen = self.begun = True
-        for hook in self._hooks:
-            hook()
-        self.output, self.calls = heard.output, heard.calls
-        self.tokens, self.cached, self.stopped = heard.tokens, heard.cached, heard.stopped
-
-    @property
-    def recalls(self) -> bool:
-        """Whether nobody asks for more than `recall` tells: no completion, no events of their own."""
-        return self._collector is None and type(self).told is Recorder.told and type(self).flow is Recorder.flow
-
-    def told(self, event: Event) -> None:
-        """Takes an event that is no content: how it started, stopped, what it used."""
-
-    def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """Passes everything on."""
-        self.seen = True
-        if not self.begun:
-            for event in batch:
-                if isinstance(event, (TextDelta, ThinkingDelta, ToolCallDelta, Stopped, CitationDelta)):
-                    self.begun = True
-                    for hook in self._hooks:
-                        hook()
-                    break
-        collector, output = self._collector, self.output
-        if collector is not None and collector.take(batch):
-            collector = None
-        for event in batch:
-            if type(event) is TextDelta:
-                output.append(event.text)
-                if collector is not None:
-                    place = (event.choice, event.block)
-                    if place != self._place:
-                        self._place, self._parts = place, collector.text(*place)
-                    self._parts.append(event.text)
-                continue
-            if collector is not None:
-                collector.feed(event)
-            if isinstance(event, ThinkingDelta):
-                output.append(event.text)
-            elif isinstance(event, ToolCallDelta):
-                output.append(event.arguments)
-            elif isinstance(event, BlockStarted):
-                if event.kind == "tool_use":
-                    self.calls.append(event.name)
-            elif isinstance(event, (Started, Stopped, Usage)):
-                if isinstance(event, Usage):
-                    self.tokens = event.tokens
-                    self.cached = max(self.cached or 0, event.tokens.cache_read)
-                elif isinstance(event, Stopped):
-                    self.stopped = event.reason
-                self.told(event)
-        return batch
-
-    def unseen(self, batch: Sequence[Event]) -> None:
-        """Takes what came but was handed to nobody."""
-        self._hooks = []
-        self.flow(batch)
-        self.seen = False
-
-    def end(self, outcome: Outcome) -> Sequence[Event]:
-        """Makes the completion of a complete answer."""
-        if outcome == "complete" and self._collector is not None:
-            self.completion = self._collector.finish()
-        return ()
-
-
 class Answer:
     """The flow of one answer. Whoever holds it reads it to the end or closes it.
 
@@ -223,7 +62,7 @@ class Answer:
     """
 
     __slots__ = (
-        "_clock", "_flows", "_head", "_source", "_timed", "_transforms", "begun", "forms", "outcome",
+        "_clock", "_flows", "_head", "_since", "_source", "_timed", "_transforms", "begun", "forms", "outcome",
         "recorder",
     )  # fmt: skip
 
@@ -245,6 +84,8 @@ class Answer:
         """The recorder behind which nothing is rewritten."""
         self._timed: Call | None = None
         self._clock: Clock | None = None
+        self._since: float | None = None
+        """Since when somebody waits to be woken."""
         self.outcome: Outcome | None = None
         self.forms = forms
         """Body and headers by protocol, as the whole answer was written before, or came: it goes out like that. None
@@ -302,15 +143,54 @@ class Answer:
                         call.waited = (call.waited or 0.0) + clock.now() - started
             if batch is None:
                 return self._finish("complete") or None
-            try:
-                for flow in self._flows:
-                    batch = flow(batch)
-            except BaseException:
-                self._finish("failed")
-                raise
-            if batch:
+            if batch := self._flow(batch):
                 return batch
         return None
+
+    @property
+    def prompt(self) -> bool:
+        """Whether batches can be taken as they come (`core.source`)."""
+        return self._head is None and self.outcome is None and as_prompt(self._source) is not None
+
+    def wake(self, call: Wake | None) -> None:
+        """Has `call` run whenever more may be taken."""
+        if self.outcome is None:
+            cast(PromptSource, self._source).wake(call)
+            self._note_wait()
+            if call is not None and self._clock is not None:
+                self._since = self._clock.now()
+
+    def take(self) -> Sequence[Event] | None:
+        """The next batch of what has come, after all transforms; empty: nothing for now; None at the end."""
+        source = cast(PromptSource, self._source)
+        while self.outcome is None:
+            try:
+                batch = source.take()
+            except BaseException as error:
+                self._finish("failed" if isinstance(error, Exception) else "abandoned")
+                raise
+            if batch is None:
+                return self._finish("complete") or None
+            if not batch or (batch := self._flow(batch)):
+                return batch
+        return None
+
+    def _flow(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """What the transforms make of a batch."""
+        try:
+            for flow in self._flows:
+                batch = flow(batch)
+        except BaseException:
+            self._finish("failed")
+            raise
+        return batch
+
+    def _note_wait(self) -> None:
+        """Counts what was waited for a model that was to wake its reader."""
+        call, clock, since = self._timed, self._clock, self._since
+        self._since = None
+        if since is not None and call is not None and clock is not None and call.began is not None:
+            call.waited = (call.waited or 0.0) + clock.now() - max(since, call.began)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Single events, for people who use the library."""
@@ -377,6 +257,7 @@ class Answer:
         """Ends every transform, also where one of them finds that the answer is not whole: those behind it are told
         that it failed, and what they hold is given back. Raises that only of an answer that was complete until then; of
         one that failed or was left, there is a better reason."""
+        self._note_wait()
         self.outcome, whole = outcome, outcome == "complete"
         self._head = None
         tail: list[Event] = []

@@ -16,6 +16,8 @@ from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, begins
 from hapenny.core.exchange import Exchange
+from hapenny.core.source import Wake
+from hapenny.core.text_run import TextRun
 
 MAX_BYTES = 64_000_000
 """What the replay buffer holds; a longer answer fails."""
@@ -65,6 +67,10 @@ class Flight:
         """Whether the first content has come."""
         self._waiters: list[asyncio.Future[None]] = []
         """Those of readers that wait for news."""
+        self._calls: dict[_Reader, Wake] = {}
+        """What readers want to be called by at news; as long as there is one, the upstream calls the flight."""
+        self._called = False
+        """Whether it does."""
         exchange.hold()
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._begin())
@@ -132,21 +138,7 @@ class Flight:
             if batch is None:
                 self._end(None)
                 return None
-            size = self._size
-            for event in batch:  # about how much they take: their texts, and the frames they came in
-                raw = event.raw
-                size += _EVENT if raw is None else _EVENT + len(raw)
-                if isinstance(event, (TextDelta, ThinkingDelta)):
-                    size += len(event.text)
-                elif isinstance(event, ToolCallDelta):
-                    size += len(event.arguments)
-            if size > MAX_BYTES:
-                raise Failure("too_large", f"the answer is longer than {MAX_BYTES // 1_000_000} MB")
-            if not self._content:
-                self._content = any(begins(event) for event in batch)
-            self._buffer.append(_Batch(batch, size))
-            self._size = size
-            self.batches += 1
+            self._keep(batch)
             reader.at = self.batches
             return batch
         except asyncio.CancelledError:
@@ -156,14 +148,66 @@ class Flight:
             raise
         finally:
             self.reading = False
-            if self._waiters:
+            if self._waiters or self._calls:
                 self._wake()
+                self._call_me()
+
+    def _keep(self, batch: Sequence[Event]) -> None:
+        """Adds what came to the buffer."""
+        size = self._size + _size_of(batch)
+        if size > MAX_BYTES:
+            raise Failure("too_large", f"the answer is longer than {MAX_BYTES // 1_000_000} MB")
+        if not self._content:
+            self._content = any(begins(event) for event in batch)
+        self._buffer.append(_Batch(batch, size))
+        self._size = size
+        self.batches += 1
+
+    @property
+    def prompt(self) -> bool:
+        """Whether its upstream can be taken from."""
+        return self.over or (self._answer is not None and (self._called or self._answer.prompt))
+
+    def wake(self, reader: _Reader, call: Wake | None) -> None:
+        """Has `call` run at news, for a reader that takes; None: it wants none for now. The flight takes from its
+        upstream, for all, while anybody wants any and nobody reads."""
+        if call is not None:
+            self._calls[reader] = call
+            self._call_me()
+        elif self._calls.pop(reader, None) is not None and not self._calls and self._called:
+            self._called = self.reading = False
+            if self._answer is not None:
+                self._answer.wake(None)
+            self._wake()  # who reads goes on by himself
+
+    def _call_me(self) -> None:
+        answer = self._answer
+        if self._calls and not (self.reading or self.over) and answer is not None:
+            self._called = self.reading = True
+            answer.wake(self._arrived)
+            self._loop.call_soon(self._arrived)  # something may be there already
+
+    def _arrived(self) -> None:
+        """The upstream has more."""
+        answer, before = self._answer, self.batches
+        if not self._called or self.over or answer is None:
+            return
+        try:
+            while batch := answer.take():
+                self._keep(batch)
+            if batch is None:
+                self._end(None)
+        except Exception as error:
+            self._end(error)
+        if self.batches > before and not self.over:
+            self._wake()
 
     def _end(self, failure: BaseException | None) -> None:
         """The flight is over: its upstream is released, and its readers learn why."""
         if self.over:
             return
         self.over, self._failure = True, failure
+        self._called = False
         if self._answer is not None:
             self._answer.close()
         self._wake()
@@ -187,6 +231,9 @@ class Flight:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        for reader, call in list(self._calls.items()):
+            if reader in self._calls:
+                call()
 
     async def follow(self, reader: _Reader) -> Sequence[Event] | None:
         """What has come behind what a reader has read, or comes next; None at the end.
@@ -194,15 +241,25 @@ class Flight:
         Raises:
             Failure: the flight's, once its events are read.
         """
-        at = reader.at
-        while at >= self.batches:
-            if self.over:
-                if self._failure is not None:
-                    raise self._reason()
-                return None
+        while (events := self.next(reader)) is not None and not events:
             if not self.reading:  # whoever read for all has given up
                 return await self.pull(reader)
             await self.news()
+        return events
+
+    def next(self, reader: _Reader) -> Sequence[Event] | None:
+        """What has come behind what a reader has read; empty: nothing yet; None at the end.
+
+        Raises:
+            Failure: the flight's, once its events are read.
+        """
+        at = reader.at
+        if at >= self.batches:
+            if not self.over:
+                return ()
+            if self._failure is not None:
+                raise self._reason()
+            return None
         first = self._buffer[at]
         events, size, at = first.events, 0, at + 1
         if at < self.batches:  # behind: several at once
@@ -223,6 +280,21 @@ class Flight:
                 self._task.cancel()
             else:
                 self._end(asyncio.CancelledError())
+
+
+def _size_of(batch: Sequence[Event]) -> int:
+    """About how many bytes events take: their texts, and the frames they came in."""
+    if type(batch) is TextRun:
+        return 2 * len(batch.raw) + _EVENT * len(batch)
+    size = 0
+    for event in batch:
+        raw = event.raw
+        size += _EVENT if raw is None else _EVENT + len(raw)
+        if type(event) is TextDelta or type(event) is ThinkingDelta:
+            size += len(event.text)
+        elif type(event) is ToolCallDelta:
+            size += len(event.arguments)
+    return size
 
 
 async def _nothing() -> None:
@@ -248,8 +320,23 @@ class _Reader:
             return flight.follow(self)
         return flight.pull(self)
 
+    @property
+    def prompt(self) -> bool:
+        """Whether it can be taken from."""
+        return self._flight is not None and self._flight.prompt
+
+    def wake(self, call: Wake | None) -> None:
+        """Has `call` run whenever more may be taken."""
+        if self._flight is not None:
+            self._flight.wake(self, call)
+
+    def take(self) -> Sequence[Event] | None:
+        """The next batch of what has come; empty: nothing for now; None at the end."""
+        return None if self._flight is None else self._flight.next(self)
+
     def close(self) -> None:
         """Leaves the flight."""
         flight, self._flight = self._flight, None
         if flight is not None:
+            flight.wake(self, None)
             flight.leave()

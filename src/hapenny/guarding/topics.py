@@ -33,6 +33,15 @@ class _Phrase(NamedTuple):
     """Characters of its longest form."""
 
 
+class _Head(NamedTuple):
+    """How phrases begin."""
+
+    text: str
+    reach: int
+    """Of the longest of them."""
+    phrases: tuple[_Phrase, ...]
+
+
 class Topics:
     """Finds denied topics.
 
@@ -44,45 +53,52 @@ class Topics:
     """
 
     def __init__(self, topics: Mapping[str, Iterable[str]]) -> None:
-        self._phrases = tuple(phrase(name, each) for name, phrases in topics.items() for each in phrases)
-        self.reach = max((each.reach for each in self._phrases), default=0)
+        by_head: dict[str, list[_Phrase]] = {}  # many phrases begin alike, and most texts have few of the beginnings
+        for name, phrases in topics.items():
+            for each in phrases:
+                known = phrase(name, each)
+                by_head.setdefault(known.parts[0], []).append(known)
+        self._heads = tuple(
+            _Head(text, max(each.reach for each in same), tuple(same)) for text, same in by_head.items()
+        )
+        self._begun = frozenset(head.text[:size] for head in self._heads for size in range(1, len(head.text) + 1))
+        self._longest = max((len(head.text) for head in self._heads), default=0)
+        self.reach = max((head.reach for head in self._heads), default=0)
         """Characters of the longest form of any phrase."""
 
     def __bool__(self) -> bool:
-        return bool(self._phrases)
+        return bool(self._heads)
 
     def find(self, text: str, start: int = 0, before: int | None = None) -> Mention | None:
         """The first mention in a text in normal form that begins at or behind `start`, and before `before`."""
-        if not self._phrases:
-            return None
         small = plain(text)
         first: Mention | None = None
-        heads: dict[str, list[tuple[int, int]]] = {}  # many phrases begin alike
-        for each in self._phrases:
-            head = each.parts[0]
-            if head not in heads:
-                heads[head] = [(at, at + len(head)) for at in _places(small, head, start)]
-            place = _first(each, small, heads[head])
-            if place is not None and (before is None or place[0] < before) and (first is None or place < first[:2]):
-                first = Mention(*place, each.topic)
+        for head in self._heads:
+            if small.find(head.text, start) < 0:
+                continue
+            places = [(at, at + len(head.text)) for at in _places(small, head.text, start)]
+            for each in head.phrases:
+                place = _first(each, small, places)
+                if place is not None and (before is None or place[0] < before) and (first is None or place < first[:2]):
+                    first = Mention(*place, each.topic)
         return first
 
     def open_from(self, text: str, start: int) -> int:
         """From where on the end of a text in normal form may become a phrase; the text's length: nowhere."""
-        length = least = len(text)
-        if not self._phrases:
-            return length
         small = plain(text)
-        for each in self._phrases:
-            head = each.parts[0]
-            at = small.find(head, max(start, length - each.reach))
-            if at >= 0 and _apart(small, at, at + len(head), ends=at + len(head) < length):
-                least = min(least, at)
-            for size in range(min(len(head), length - start), 0, -1):
-                if small.endswith(head[:size]) and _apart(small, length - size, length, ends=False):
-                    least = min(least, length - size)
-                    break
-        return max(start, least)
+        length = least = len(small)
+        for head in self._heads:  # what has begun
+            at = small.find(head.text, max(start, length - head.reach))
+            while 0 <= at < least:
+                end = at + len(head.text)
+                if _apart(small, at, end, ends=end < length):
+                    least = at
+                at = small.find(head.text, at + 1)
+        for size in range(min(self._longest, length - start), length - least, -1):  # what may be about to begin
+            if small[length - size :] in self._begun and _apart(small, length - size, length, ends=False):
+                least = length - size
+                break
+        return max(start, min(least, len(text)))
 
 
 def plain(text: str) -> str:

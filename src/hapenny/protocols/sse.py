@@ -32,7 +32,7 @@ class Parser:
         if self._first or self._half or self._held or not data.startswith(b"data: "):
             return None
         last = len(data) - 2
-        if data.find(b"\n") != last or not data.endswith(b"\n") or b"\r" in data:
+        if data.find(b"\n") != last or not data.endswith(b"\n") or data.find(b"\r") >= 0:
             return None
         return data[6:last]
 
@@ -53,10 +53,10 @@ class Parser:
                     return []
                 data = data.removeprefix(b"\xef\xbb\xbf")
             self._first = False
-        if self._half or b"\r" in data:
+        if self._half or data.find(b"\r") >= 0:
             data = self._plain(data)
         if held and data:
-            if b"\n\n" not in data and not (data[0] == 10 and held[-1] == 10):
+            if data.find(b"\n\n") < 0 and not (data[0] == 10 and held[-1] == 10):
                 return self._keep(data)
             data = bytes(held) + data
             held.clear()
@@ -70,6 +70,11 @@ class Parser:
                 frames.append(frame)
         self._keep(data[end + 2 :])
         return frames
+
+    @property
+    def idle(self) -> bool:
+        """Whether an event begins with the next byte."""
+        return not (self._held or self._half or self._first)
 
     @property
     def rest(self) -> bytes:
@@ -101,7 +106,7 @@ class Parser:
 
 def _fields(block: bytes) -> Frame | None:
     if block.startswith(b"data: "):
-        if b"\n" not in block:
+        if block.find(b"\n") < 0:
             return b"", block[6:]
     elif block.startswith(b"event: "):
         end = block.find(b"\n")

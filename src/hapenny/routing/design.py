@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from hapenny.intents.features import SHAPE, Features, Floats
+from hapenny.routing.intents.features import SHAPE, Features, Floats
 
 BUCKETS = 1 << 15
 """Words in the lower half, pairs in the upper."""
@@ -128,7 +128,10 @@ class Design:
         first = norm
         for _ in range(steps):
             image = self._back(self._forth(direction)) + penalty * direction
-            step = norm / float(direction @ image)
+            curve = float(direction @ image)
+            if curve <= 0.0:
+                break  # the outcomes are all alike: there is nothing to learn of them
+            step = norm / curve
             x += step * direction
             residual -= step * image
             new = float(residual @ residual)

@@ -67,7 +67,7 @@ class Emf:
             name = ("cache" if row.cache_hit else row.model_served or "none", row.feature or "none")
             if name not in self._series and len(self._series) >= SERIES:
                 name = ("other", "other")
-            self._series.setdefault(name, _Series()).add(row)
+            (self._series.get(name) or self._series.setdefault(name, _Series())).add(row)
         if self._clock.now() - self._since >= self._options.every_s:
             self.flush()
 

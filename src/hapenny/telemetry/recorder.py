@@ -56,6 +56,7 @@ class Recorder:
         traces: TraceOptions | None,
         emf: EmfOptions | None = None,
     ) -> None:
+        self._clock = clock
         self.live = Live(clock)
         self.metrics = Metrics(self.live)
         self.ledger = Ledger(ledger, clock) if ledger is not None else None
@@ -134,6 +135,8 @@ class Recorder:
         """Opens what needs a running loop."""
         if self.ledger is not None:
             await self.ledger.start()
+        if self.traces is not None and self.traces.metrics is not None:
+            self.tasks.serve("otlp", self._clock, self.traces.metrics.run)
 
     async def aclose(self) -> None:
         """Writes what waits."""

@@ -107,11 +107,17 @@ def search(connection: sqlite3.Connection, scope: Scope, wanted: Wanted, page: i
     return Results(lines=_lines(rows), searched_to=last if count >= SEARCHED else None)
 
 
-def by_number(connection: sqlite3.Connection, numbers: list[int], scope: Scope) -> list[Line]:
-    """Requests by their row's number, in the given order; those that the filters leave out are missing."""
+def by_number(
+    connection: sqlite3.Connection, numbers: list[int], scope: Scope, wanted: Wanted | None = None
+) -> list[Line]:
+    """Requests by their row's number, in the given order; those that the filters, or what is wanted, leave out are
+    missing."""
     if not numbers:
         return []
     filters, values = condition(scope)
+    if wanted is not None:
+        clauses, extra = _clauses(wanted)
+        filters, values = " AND ".join([filters, *clauses]), [*values, *extra]
     rows = connection.execute(
         f"SELECT {', '.join(_COLUMNS)} FROM requests WHERE seq IN ({', '.join('?' * len(numbers))}) AND {filters}",
         (*numbers, *values),

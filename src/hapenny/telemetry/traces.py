@@ -70,12 +70,14 @@ class Traces:
 
     def __init__(self, provider: Any, options: TraceOptions | None = None, metrics: GenAiMetrics | None = None) -> None:
         from opentelemetry import trace
+        from opentelemetry.context import Context
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._api = trace
         self._provider = provider
         self._tracer = provider.get_tracer("hapenny")
         self._propagator = TraceContextTextMapPropagator()
+        self._nobody = Context()
         self._options, self._metrics = options, metrics
 
     @classmethod
@@ -100,16 +102,21 @@ class Traces:
         else:
             sender = OTLPSpanExporter(endpoint=options.endpoint)
         provider.add_span_processor(BatchSpanProcessor(sender))
-        metrics = GenAiMetrics.open(options.metrics, options.service) if options.metrics else None
+        metrics = GenAiMetrics.open(options.metrics, options.service, clock) if options.metrics else None
         return cls(provider, options, metrics)
 
     def observe(self, exchange: Exchange, row: Row) -> None:
         """Makes the spans of a finished request."""
         if self._metrics is not None:
-            self._metrics.observe(row, [(call, *_named(row, call)) for call in row.calls])
-        parent = self._propagator.extract(exchange.context.headers)
-        if not self.keeps(row, self._api.get_current_span(parent).get_span_context()):
+            self._metrics.observe(row, _named)
+        parent = caller = None
+        if "traceparent" in exchange.context.headers:
+            parent = self._propagator.extract(exchange.context.headers)
+            caller = self._api.get_current_span(parent).get_span_context()
+        if not self.keeps(row, caller):
             return
+        if parent is None:
+            parent = self._nobody
         span = self._tracer.start_span(
             f"hapenny {row.route}",
             context=parent,
@@ -126,15 +133,21 @@ class Traces:
                 self._call(exchange, row, call, inside)
         span.end(_nanoseconds(row.wall + (row.e2e or 0.0)))
 
-    def keeps(self, row: Row, parent: Any) -> bool:
-        """Whether a request's spans are kept: by its caller's word, else by chance; whatever is slow, failed or costly
-        in any case. The chance is drawn from its id, so that it is the same wherever it is asked."""
+    @property
+    def metrics(self) -> GenAiMetrics | None:
+        """The GenAI metrics beside the spans."""
+        return self._metrics
+
+    def keeps(self, row: Row, parent: Any = None) -> bool:
+        """Whether a request's spans are kept: by its caller's word (span context `parent`), else by chance; whatever
+        is slow, failed or costly in any case. The chance is drawn from its id, so that it is the same wherever it is
+        asked."""
         options = self._options
         if options is None or row.failure is not None or (row.e2e or 0.0) >= options.slow_s:
             return True
         if (row.actual or 0) * NANO >= options.costly_usd:
             return True
-        if parent.is_valid:
+        if parent is not None and parent.is_valid:
             return bool(parent.trace_flags.sampled)
         draw = int.from_bytes(blake2b(row.id.encode(), digest_size=8).digest(), "big")
         return draw < options.sample * 2**64

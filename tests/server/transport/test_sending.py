@@ -1,9 +1,10 @@
 """Streamed answers: chunks, back pressure, keep-alives, ends that are proper and ends that are not."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import h11
+import pytest
 
 from hapenny.core.errors import Failure
 from hapenny.server.transport.messages import Request, Response
@@ -46,6 +47,56 @@ class Pieces:
         self.closed += 1
 
 
+class Taken(Pieces):
+    """The same, taken where they come: each event of the script wakes whoever takes."""
+
+    prompt = True
+
+    def __init__(self, script: Sequence[object], *, late: bool = False, ping: bytes = b"", cut: bytes = b"") -> None:
+        super().__init__(script, late=late, ping=ping, cut=cut)
+        self._call: Callable[[], None] | None = None
+        self._waits: set[asyncio.Task[None]] = set()
+
+    def wake(self, call: Callable[[], None] | None) -> None:
+        self._call = call
+
+    def take(self) -> bytes:
+        if not self.script:
+            self.last = True
+            return b""
+        step = self.script[0]
+        if isinstance(step, asyncio.Event) and not step.is_set():
+            if not self._waits:
+                self._waits.add(asyncio.create_task(self._tell(step)))
+            return b""
+        self.script.pop(0)
+        if isinstance(step, asyncio.Event):
+            return self.take()
+        if isinstance(step, Exception):
+            raise step
+        assert isinstance(step, bytes)
+        self.read_so_far += len(step)
+        return step
+
+    async def read(self) -> bytes | None:
+        raise AssertionError("it can be taken from")
+
+    async def _tell(self, step: asyncio.Event) -> None:
+        while not step.is_set():
+            await asyncio.sleep(0.002)  # bytes that come and say nothing
+            if self._call is not None:
+                self._call()
+        self._waits.clear()
+
+    def close(self) -> None:
+        super().close()
+        for task in self._waits:
+            task.cancel()
+
+
+either = pytest.mark.parametrize("kind", [Pieces, Taken])
+
+
 def body_of(came: bytes) -> bytes:
     """The body as h11 reads it. Raises where it has no proper end."""
     client = h11.Connection(h11.CLIENT)
@@ -70,8 +121,9 @@ async def streamed(pieces: Pieces, **limits: float) -> bytes:
         return await ask(port, get("/", CLOSE))
 
 
-async def test_pieces_leave_as_chunks_with_a_proper_end() -> None:
-    pieces = Pieces([b"one", b"two" * 10_000, b"three"])
+@either
+async def test_pieces_leave_as_chunks_with_a_proper_end(kind: type[Pieces]) -> None:
+    pieces = kind([b"one", b"two" * 10_000, b"three"])
     assert body_of(await streamed(pieces)) == b"one" + b"two" * 10_000 + b"three"
     assert pieces.closed == 1
 
@@ -86,9 +138,10 @@ async def test_a_last_piece_needs_no_further_read() -> None:
     assert body_of(await streamed(Last([]))) == b"all"
 
 
-async def test_an_old_client_reads_to_the_end_of_the_connection() -> None:
+@either
+async def test_an_old_client_reads_to_the_end_of_the_connection(kind: type[Pieces]) -> None:
     async def answer(request: Request, body: bytes) -> Response:
-        return Response(pieces=Pieces([b"one", b"two"]))
+        return Response(pieces=kind([b"one", b"two"]))
 
     async with serving(answer) as (_, port, _):
         came = await ask(port, b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
@@ -96,8 +149,9 @@ async def test_an_old_client_reads_to_the_end_of_the_connection() -> None:
         assert b"connection: close\r\n" in came
 
 
-async def test_a_reader_that_takes_nothing_holds_the_writer() -> None:
-    pieces = Pieces([b"x" * 40_000] * 250)
+@either
+async def test_a_reader_that_takes_nothing_holds_the_writer(kind: type[Pieces]) -> None:
+    pieces = kind([b"x" * 40_000] * 250)
 
     async def answer(request: Request, body: bytes) -> Response:
         return Response(pieces=pieces)
@@ -113,8 +167,9 @@ async def test_a_reader_that_takes_nothing_holds_the_writer() -> None:
         client.leave()
 
 
-async def test_a_reader_that_takes_nothing_for_too_long_is_let_go() -> None:
-    pieces = Pieces([b"x" * 40_000] * 500)
+@either
+async def test_a_reader_that_takes_nothing_for_too_long_is_let_go(kind: type[Pieces]) -> None:
+    pieces = kind([b"x" * 40_000] * 500)
 
     async def answer(request: Request, body: bytes) -> Response:
         return Response(pieces=pieces) if request.path == "/stream" else Response(b"x" * 32_000_000)
@@ -128,9 +183,10 @@ async def test_a_reader_that_takes_nothing_for_too_long_is_let_go() -> None:
     assert pieces.closed == 1
 
 
-async def test_a_silent_stream_is_kept_alive_between_its_pieces() -> None:
+@either
+async def test_a_silent_stream_is_kept_alive_between_its_pieces(kind: type[Pieces]) -> None:
     go = asyncio.Event()
-    pieces = Pieces([b"one;", go, b"two;"], ping=b"ping;")
+    pieces = kind([b"one;", go, b"two;"], ping=b"ping;")
 
     async def answer(request: Request, body: bytes) -> Response:
         return Response(pieces=pieces)
@@ -144,11 +200,12 @@ async def test_a_silent_stream_is_kept_alive_between_its_pieces() -> None:
         assert came.endswith(b"two;")
 
 
-async def test_a_late_stream_has_its_head_before_its_first_piece() -> None:
+@either
+async def test_a_late_stream_has_its_head_before_its_first_piece(kind: type[Pieces]) -> None:
     go = asyncio.Event()
 
     async def answer(request: Request, body: bytes) -> Response:
-        return Response(pieces=Pieces([go, b"one"], late=True))
+        return Response(pieces=kind([go, b"one"], late=True))
 
     async with serving(answer, silence_s=60) as (_, port, _):
         client = (await Client.to(port)).say(get("/", CLOSE))
@@ -157,8 +214,9 @@ async def test_a_late_stream_has_its_head_before_its_first_piece() -> None:
         assert body_of(await client.end()) == b"one"
 
 
-async def test_a_source_that_breaks_leaves_no_proper_end() -> None:
-    came = await streamed(Pieces([b"one", Failure("truncated", "gone")]))
+@either
+async def test_a_source_that_breaks_leaves_no_proper_end(kind: type[Pieces]) -> None:
+    came = await streamed(kind([b"one", Failure("truncated", "gone")]))
     assert came.endswith(b"one\r\n")
     try:
         body_of(came)
@@ -167,10 +225,11 @@ async def test_a_source_that_breaks_leaves_no_proper_end() -> None:
     raise AssertionError("it looks complete")
 
 
-async def test_a_server_that_ends_tells_streams_and_who_waits() -> None:
+@either
+async def test_a_server_that_ends_tells_streams_and_who_waits(kind: type[Pieces]) -> None:
     waiting, streaming = asyncio.Event(), asyncio.Event()
-    told = Pieces([b"one;", streaming], cut=b"cut;")
-    untold = Pieces([b"one;", streaming])
+    told = kind([b"one;", streaming], cut=b"cut;")
+    untold = kind([b"one;", streaming])
 
     async def answer(request: Request, body: bytes) -> Response:
         if request.path == "/wait":
@@ -193,9 +252,10 @@ async def test_a_server_that_ends_tells_streams_and_who_waits() -> None:
         assert (told.closed, untold.closed, service.under_way) == (1, 1, 0)
 
 
-async def test_a_stream_whose_client_closed_its_side_goes_on_unharmed() -> None:
+@either
+async def test_a_stream_whose_client_closed_its_side_goes_on_unharmed(kind: type[Pieces]) -> None:
     go = asyncio.Event()
-    pieces = Pieces([b"one;", go, b"two;"])
+    pieces = kind([b"one;", go, b"two;"])
 
     async def answer(request: Request, body: bytes) -> Response:
         return Response(pieces=pieces)
@@ -209,8 +269,9 @@ async def test_a_stream_whose_client_closed_its_side_goes_on_unharmed() -> None:
         assert body_of(await client.end()) == b"one;two;"
 
 
-async def test_a_stream_whose_client_left_quietly_ends() -> None:
-    pieces = Pieces([b"one;", asyncio.Event()])
+@either
+async def test_a_stream_whose_client_left_quietly_ends(kind: type[Pieces]) -> None:
+    pieces = kind([b"one;", asyncio.Event()])
 
     async def answer(request: Request, body: bytes) -> Response:
         return Response(pieces=pieces)

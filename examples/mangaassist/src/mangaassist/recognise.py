@@ -86,10 +86,19 @@ class Titles:
 
     def __init__(self, names: Iterable[tuple[str, str]]) -> None:
         self._names = sorted(((fold(name), id) for name, id in names), key=lambda pair: -len(pair[0]))
+        self._by_first: dict[str, list[tuple[str, str]]] = {}
+        for name, id in self._names:
+            self._by_first.setdefault(name[:1], []).append((name, id))
         self._heads: dict[str, str] = {}
+        self._last: tuple[str, Named] | None = None
 
     def named(self, text: str) -> Named:
         """What `text` names. Of titles within each other the longer one counts."""
+        if self._last is None or self._last[0] != text:  # a message is asked about several times
+            self._last = text, self._look(text)
+        return self._last[1]
+
+    def _look(self, text: str) -> Named:
         rest = fold(text)
         series: list[str] = []
         for name, id in self._names:
@@ -110,7 +119,8 @@ class Titles:
             if len(self._heads) >= _HEADS:
                 self._heads.clear()
             folded = fold(head)
-            known = self._heads[head] = next((id for name, id in self._names if folded.startswith(name)), "")
+            same = self._by_first.get(folded[:1], ())
+            known = self._heads[head] = next((id for name, id in same if folded.startswith(name)), "")
         return known
 
     def find(self, name: str) -> str | None:

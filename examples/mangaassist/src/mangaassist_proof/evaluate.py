@@ -8,15 +8,15 @@ asked more: two looks at most, which share the chance of a wrong verdict.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from hapenny.routing.training import Logged, TrainingOutcome, save_router, train_router
 from hapenny.simulation.card import Lineup
 from hapenny.simulation.loop import EPOCH
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message
 from mangaassist_proof.play import Played, play_on
 
 _ASKED = ("fast", "balanced", "strong")
@@ -28,60 +28,81 @@ _LOOKS = 2
 class Evaluated(Struct, kw_only=True):
     """What the test showed, and what it cost."""
 
+    rows: list[Logged]
+    """What each tier did on each question that was a model's business."""
     trained: bytes | None
     """The router; None: no model beat the strong one, nothing is adopted."""
     beaten: dict[str, str]
     """Model -> the model that beats it."""
     ahead: bool
     """Whether a cheaper model had more right answers than the strong one."""
-    prompts: int
     requests: int
     bill: int
 
+    @property
+    def prompts(self) -> int:
+        """How many questions were asked of the tiers."""
+        return len(self.rows)
 
-def evaluate(messages: Sequence[Message], shop: Shop, lineup: Lineup, seed: int) -> Evaluated:
-    """Asks the tiers all questions that are a model's business; the cheapest one, of which less hangs, a quarter."""
+
+def evaluate(
+    messages: Sequence[Message], shop: Shop, lineup: Lineup, seed: int, before: Evaluated | None = None
+) -> Evaluated:
+    """Asks the tiers all questions that are a model's business; the cheapest one, of which less hangs, a quarter.
+    `before`: the first look, whose outcomes count as well."""
     models = {tier: model for tier, model in lineup.tiers().items() if tier in _ASKED}
-    runs: dict[str, Played] = {}
+    strong = models["strong"]
+    runs = {strong: _asked(messages, shop, lineup, seed, strong)}
+    open_ = [message for message, known in zip(messages, runs[strong].scripted, strict=True) if not known]
+    sessions = {message.session for message in open_}  # what templates answer whole needs no test
     for tier, model in models.items():
-        some = messages[: len(messages) // 4] if tier == "fast" else messages
-        runs[model] = play_on(
-            some, shop, lineup, seed, on=("tokens",), off=("prune", "window"), model=model, holdout=0.0,
-            max_quality_loss=1.0,
-        )  # fmt: skip
-    rows = [
-        Logged(
-            prompt=message.text,
-            route="chat",
-            models={
-                model: TrainingOutcome(
-                    score=float(run.records[place].right), cost=(run.records[place].actual or 0) / 1e9
-                )
-                for model, run in runs.items()
-                if place < len(run.records) and not run.records[place].failure
-            },
-        )
-        for place, message in enumerate(messages)
-        if not runs[models["strong"]].scripted[place]
-    ]
-    asked = {
-        "prompts": len(rows),
-        "requests": sum(record.requests for run in runs.values() for record in run.records),
-        "bill": sum(run.bill for run in runs.values()),
-    }
+        if model != strong:
+            some = messages[: len(messages) // 4] if tier == "fast" else messages
+            runs[model] = _asked([each for each in some if each.session in sessions], shop, lineup, seed, model)
+    rows = _outcomes(open_, runs)
+    requests = sum(record.requests for run in runs.values() for record in run.records)
+    bill = sum(run.bill for run in runs.values())
+    if before is not None:
+        rows, requests, bill = [*before.rows, *rows], before.requests + requests, before.bill + bill
     if sum(len(row.models) == len(models) for row in rows) < _LEAST:
-        return Evaluated(trained=None, beaten={}, ahead=False, **asked)
+        return Evaluated(rows=rows, trained=None, beaten={}, ahead=False, requests=requests, bill=bill)
     trained = train_router(
-        rows, weak=models["fast"], strong=models["strong"], max_quality_loss=0.01, confidence=1 - 0.05 / _LOOKS,
+        rows, weak=models["fast"], strong=strong, max_quality_loss=0.01, confidence=1 - 0.05 / _LOOKS,
         wall=EPOCH,
     )  # fmt: skip
     beaten = {lost.model: lost.by for lost in trained.dominated}
     return Evaluated(
-        trained=save_router(trained) if models["strong"] in beaten else None,
+        rows=rows,
+        trained=save_router(trained) if strong in beaten else None,
         beaten=beaten,
-        ahead=any(_gap(rows, model, models["strong"]) > 0 for model in models.values() if model != models["strong"]),
-        **asked,
+        ahead=any(_gap(rows, model, strong) > 0 for model in models.values() if model != strong),
+        requests=requests,
+        bill=bill,
     )
+
+
+def _asked(messages: Sequence[Message], shop: Shop, lineup: Lineup, seed: int, model: str) -> Played:
+    return play_on(
+        messages, shop, lineup, seed, on=("tokens",), off=("prune", "window"), model=model, holdout=0.0,
+        max_quality_loss=1.0,
+    )  # fmt: skip
+
+
+def _outcomes(messages: Sequence[Message], runs: Mapping[str, Played]) -> list[Logged]:
+    """What each model did on each message."""
+    answers = {model: {record.number: record for record in run.records} for model, run in runs.items()}
+    return [
+        Logged(
+            prompt=message.text,
+            route="chat",
+            models={
+                model: TrainingOutcome(score=float(record.right), cost=(record.actual or 0) / 1e9)
+                for model, records in answers.items()
+                if (record := records.get(message.number)) is not None and not record.failure
+            },
+        )
+        for message in messages
+    ]
 
 
 def _gap(rows: Sequence[Logged], model: str, strong: str) -> float:

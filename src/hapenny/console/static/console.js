@@ -76,9 +76,13 @@
       const ask = event.submitter?.dataset.confirm;
       if (ask && !confirm(ask)) event.preventDefault();
       else if (event.target.matches("[data-busy]")) event.submitter.textContent = event.target.dataset.busy;
-      // Empty fields do not belong into the URL.
+      // Empty fields do not belong into the URL; a hidden one that is empty is the filter "(none)".
       if (event.target.method === "get")
-        for (const field of event.target.elements) if (!field.value && field.name) field.disabled = true;
+        for (const field of event.target.elements)
+          if (!field.value && field.name && field.type !== "hidden") field.disabled = true;
+    });
+    addEventListener("pageshow", (event) => {
+      if (event.persisted) document.querySelectorAll("form[method=get] :disabled").forEach((one) => { one.disabled = false; });
     });
     later();
   });

@@ -6,9 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 from hapenny.console.desk import Desk, Empty, Viewer
+from hapenny.console.html.lines import Line, lines
 from hapenny.console.live import Unreachable
 from hapenny.console.place import Place
-from hapenny.pages.lines import Line, lines
 
 
 def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def act(desk: Desk, form: dict[str, str], viewer: Viewer) -> str:
     age = form.get("older_than_s", "").strip()
     try:
         body = {
-            "key": form.get("key") or None,
+            "key": form.get("entry") or None,
             "tag": form.get("tag") or None,
             "older_than_s": float(age) if age else None,
             "dry_run": form.get("what") != "remove",

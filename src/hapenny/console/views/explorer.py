@@ -8,13 +8,15 @@ from typing import Any
 import msgspec
 
 from hapenny.console.desk import Desk, Empty, Viewer
+from hapenny.console.html.charts import seconds
+from hapenny.console.html.lines import Step, timeline
 from hapenny.console.place import Place
-from hapenny.pages.charts import seconds
-from hapenny.pages.lines import Step, timeline
 from hapenny.telemetry import schema, searched
 from hapenny.telemetry.rows import Row
 
 _MOST = 1e10
+_PEAKS = 100
+"""How many of the slowest or dearest requests of a range are looked at."""
 OUTCOMES = ("delivered", "failed", "refused", "left")
 
 
@@ -46,7 +48,8 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     rolled = desk.rolled()
     with rolled.look():
         if order in ("slow", "costly") and not wanted.id:
-            lines = searched.by_number(rolled.connection, rolled.peaks(scope, order, 100), scope)[: searched.PAGE]
+            peaks = rolled.peaks(scope, order, _PEAKS)
+            lines = searched.by_number(rolled.connection, peaks, scope, wanted)[: searched.PAGE]
             results = searched.Results(lines=lines, searched_to=None)
         else:
             order = "newest"
@@ -54,6 +57,8 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
     return {
         "results": results,
         "order": order,
+        "peaks": _PEAKS,
+        "narrowed": order != "newest" and (bool(place.filters) or wanted != searched.Wanted()),
         "wanted": wanted,
         "outcomes": OUTCOMES,
         "problem": problem,

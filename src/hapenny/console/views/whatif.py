@@ -11,12 +11,12 @@ import msgspec
 
 from hapenny.console.candidates import CHANGES, candidates, written
 from hapenny.console.desk import Desk, Empty, Go, Viewer
-from hapenny.console.place import FILTERS, Place
+from hapenny.console.html.charts import waterfall
+from hapenny.console.html.lines import Line, lines
+from hapenny.console.html.spans import Saving, kind_of, savings, shares_within
+from hapenny.console.place import CARRIED, Place
 from hapenny.console.render import usd
 from hapenny.console.replays import Busy, Replay
-from hapenny.pages.charts import waterfall
-from hapenny.pages.lines import Line, lines
-from hapenny.pages.spans import Saving, kind_of, savings, shares_within
 from hapenny.telemetry.advice import Watched, advise
 from hapenny.telemetry.conditions import condition
 
@@ -51,7 +51,7 @@ def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:
 
 def act(desk: Desk, form: dict[str, str], viewer: Viewer) -> Go:
     """Begins a replay, or ends one. Raises `Empty` where it cannot."""
-    place = Place.read("/whatif", {name: value for name, value in form.items() if name in _KEPT},
+    place = Place.read("/whatif", {name: value for name, value in form.items() if name in CARRIED},
                        desk.clock.wall(), viewer.tenant)  # fmt: skip
     if form.get("what") == "stop":
         desk.replays.stop(form.get("run", ""))
@@ -86,9 +86,6 @@ def act(desk: Desk, form: dict[str, str], viewer: Viewer) -> Go:
     except (ValueError, OSError) as error:
         raise Empty("Nothing was replayed", str(error)) from None
     return Go(place.url(run=replay.id))
-
-
-_KEPT = frozenset({"range", "from", "to", *FILTERS})
 
 
 def _options(place: Place) -> list[str]:

@@ -51,6 +51,21 @@ _NEVER_TRAILERS = frozenset({"content-length", "transfer-encoding", "host", "aut
 """Fields that frame, route or authorise a message: not where they come too late (RFC 9110 §6.5.1)."""
 
 
+_REMEMBERED = 4_096
+_SIZES: dict[bytes, int] = {}
+"""Chunk sizes read before, by how they were written."""
+
+
+def _plain_size(text: bytes) -> int:
+    """The size that a chunk's line says, where it says nothing else; 0 for the last chunk's, and any other line."""
+    if not 0 < len(text) <= 15 or not _HEX.issuperset(text):
+        return 0
+    size = int(text, 16)
+    if len(_SIZES) < _REMEMBERED:
+        _SIZES[text] = size
+    return size
+
+
 class Parser:
     """Cuts one message after the other out of bytes. Subclasses read heads."""
 
@@ -119,9 +134,13 @@ class Parser:
         self.held += size
         if not self.keeps:
             return
-        data, out = self._data, self.out
-        part = data if size == len(data) else data[start:stop]
-        if size < SMALL and out:
+        data = self._data
+        self._gather(data if size == len(data) else data[start:stop])
+
+    def _gather(self, part: bytes) -> None:
+        """Puts a piece behind those that came; small ones are joined."""
+        out = self.out
+        if len(part) < SMALL and out:
             last = out[-1]
             if type(last) is bytearray:
                 if len(last) < 16 * SMALL:
@@ -191,25 +210,45 @@ class Parser:
             if not steps:
                 return True
             steps -= 1
-            if state == SIZE:  # the usual chunk has come whole and without extensions: its three parts at once
-                data, at = self._data, self._at
-                stop = data.find(b"\r\n", at, at + 18)
-                size = data[at:stop] if stop > at else b""
-                if size and len(size) <= 15 and _HEX.issuperset(size):
-                    last = stop + 2 + int(size, 16)
-                    if stop + 2 < last <= end - 2 and data[last : last + 2] == b"\r\n":
-                        if self.out or not self.keeps:
-                            self._keep(stop + 2, last)
-                        else:
-                            self.held += last - stop - 2
-                            self.out.append(data[stop + 2 : last])
-                        self._at = last + 2
-                        steps -= 1 if steps else 0  # two lines were read
-                        continue
+            if state == SIZE:
+                before = self._at
+                steps = self._usual(end, steps)
+                if self._at != before:
+                    continue
             if not (self._line(end) if state != HEAD else self._head(end)):
                 return False
         self._data, self._at = b"", 0
         return False
+
+    def _usual(self, end: int, steps: int) -> int:
+        """Reads chunks that have come whole and without extensions, as most do, each with its three parts at once;
+        how many of `steps` are left: a chunk has two lines."""
+        data, at, parts = self._data, self._at, []
+        while True:
+            stop = data.find(b"\r\n", at, at + 18)
+            if stop < 0:
+                break
+            size = _SIZES.get(data[at:stop]) or _plain_size(data[at:stop])
+            start = stop + 2
+            last = start + size
+            if not size or last > end - 2 or data[last : last + 2] != b"\r\n":
+                break
+            parts.append(data[start:last])
+            at = last + 2
+            if steps < 2:
+                steps = 0
+                break
+            steps -= 2
+        if not parts:
+            return steps
+        self._at = at
+        part = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.held += len(part)
+        if not self.out and self.keeps:
+            self.out.append(part)
+        elif self.keeps:
+            self._gather(part)
+        return steps
 
     def _head(self, end: int) -> bool:
         data, at = self._data, self._at

@@ -8,6 +8,7 @@ word for it. Usage may come in any chunk, or in several; the last one counts, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -21,8 +22,10 @@ from hapenny.protocols.codec import StreamDecoder
 from hapenny.protocols.openai import errors, usage
 from hapenny.protocols.openai.choice import Choice, Frame
 from hapenny.protocols.openai.pieces import stem_of, text_of
+from hapenny.protocols.openai.runs import TRIES, Runs
 
 _TOP = {"id", "object", "created", "model", "choices", "usage", "obfuscation"}
+_FIGURES = ("prompt_tokens", "completion_tokens", "total_tokens")
 MOST_CHOICES = 1024
 
 
@@ -70,6 +73,9 @@ class Decoder(StreamDecoder):
 
     def __init__(self, model: str, id_: str, created: float) -> None:
         self._sse = sse.Parser()
+        self._runs = Runs()
+        self._of = 0
+        """The choice whose chunks make runs."""
         self._choices: dict[int, Choice] = {}
         self._started = False
         self._done = False
@@ -82,14 +88,34 @@ class Decoder(StreamDecoder):
         self._stem = ""
         self._defaults = (model, id_, created)
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> Sequence[Event]:
         events: list[Event] = []
-        if self._started and (only := self._sse.only(data)) is not None and self._plain(only, events, data):
-            return events
-        for name, payload in self._sse.feed(data):
-            if not (self._started and not name and b"\n" not in payload and self._plain(payload, events)):
-                self._frame(name, payload, events)
+        runs = self._runs
+        if runs.wanted:
+            for _ in range(TRIES):  # one at a time, until their form is known
+                end = data.find(b"\n\n") + 2
+                if end < 2 or runs.known:
+                    break
+                self._read(data[:end], events)
+                data = data[end:]
+        if runs.known and self._sse.idle:
+            choice = self._choices[self._of]
+            if choice.plain and not self._done:
+                run, data = runs.take(data, choice.open, choice.index, self._plain)
+                if not (data or events):
+                    return run
+                events += run
+        if data:
+            self._read(data, events)
         return events
+
+    def _read(self, data: bytes, events: list[Event]) -> None:
+        """Chunk by chunk."""
+        if self._started and (only := self._sse.only(data)) is not None and self._plain(only, events, data):
+            return
+        for name, payload in self._sse.feed(data):
+            if not (self._started and not name and payload.find(b"\n") < 0 and self._plain(payload, events)):
+                self._frame(name, payload, events)
 
     def close(self) -> list[Event]:
         events: list[Event] = []
@@ -130,9 +156,9 @@ class Decoder(StreamDecoder):
                 odd |= self._choice(choice, position, frame, events)
             self._take_usage(data, listed, frame)
         elif type(counts := data.get("usage")) is dict:
-            self._usage = counts
+            told = self._count(counts)
             if self._choices and all(choice.ends for choice in self._choices.values()):
-                self._over(events, payload if not frame.count else None)
+                self._over(events, payload if told and not frame.count else None)
                 return
             odd = False
         if not frame.count and odd:
@@ -143,7 +169,7 @@ class Decoder(StreamDecoder):
         if frame.count:
             if frame.mended:
                 payload = f.encode(data)
-            elif b"\n" in payload:
+            elif payload.find(b"\n") >= 0:
                 payload = payload.replace(b"\n", b" ")  # between tokens: JSON text holds no bare line ends
             frame.close(b"data: %b\n\n" % payload, events)
 
@@ -161,6 +187,9 @@ class Decoder(StreamDecoder):
             return False
         if item.logprobs is not None:
             choice.logprobs.append(item.logprobs)
+        elif self._runs.wanted:
+            self._of = item.index
+            self._runs.learn(payload, delta.content)
         events.append(TextDelta(delta.content, choice.open, item.index, raw or b"data: %b\n\n" % payload))
         return True
 
@@ -206,7 +235,14 @@ class Decoder(StreamDecoder):
         if counts is None and type(groq) is dict:
             counts = groq.get("usage")
         if type(counts) is dict and counts:
-            self._usage = counts
+            self._count(counts)
+
+    def _count(self, counts: dict[str, Any]) -> bool:
+        """The latest counts, whether they are now these: noughts after figures are a server's way to say nothing."""
+        if self._usage is not None and not any(counts.get(name) for name in _FIGURES):
+            return False
+        self._usage = counts
+        return True
 
     def _over(self, events: list[Event], payload: bytes | None = None) -> None:
         """The choices end, then come the counts; `payload` is a chunk that holds nothing but these."""

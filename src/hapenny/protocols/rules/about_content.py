@@ -57,6 +57,13 @@ CONTENT: tuple[Rule, ...] = (
         fix="send the image's bytes: Bedrock fetches nothing from the web",
     ),
     rule(
+        "media_at_s3", "refuse",
+        model="messages.0.content.0.{value}.source.type: Field required",
+        source="github.com/strands-agents/harness-sdk/pull/3610",
+        date="2026-08-03",
+        fix="send its bytes: of Bedrock's models only Nova reads from S3",
+    ),
+    rule(
         "image_in_tool_result", "repair",
         openai="Invalid '{path}'. Image URLs are only allowed for messages with role 'user', but this message with "
                "role 'tool' contains an image URL.",
@@ -69,6 +76,12 @@ CONTENT: tuple[Rule, ...] = (
         messages="{path}.tool_result: content cannot be empty if `is_error` is true",
         source="github.com/aws-samples/sample-multi-agent-orchestration-chat-on-agentcore/issues/15",
         date="2026-06-01", always=True,
+    ),
+    rule(
+        "result_json", "repair",
+        converse="The format of the value at {path} is invalid. Provide a json object for the field and try again.",
+        source="github.com/aws/aws-sdk-js-v3/issues/7330; maximhq/bifrost/pull/1330",
+        date="2026-01-14", always=True,
     ),
     rule(
         "stop_blank", "repair",
@@ -177,5 +190,11 @@ CONTENT: tuple[Rule, ...] = (
         source="docs.aws.amazon.com/bedrock: Anthropic Claude tool use",
         date="2026-09-20", field="tools",
         fix="leave the tool out: Bedrock does not run it, or ask for a model at Anthropic",
+    ),
+    rule(
+        "service_tier", "repair",
+        converse="The provided service tier is not supported for this model.",
+        source="github.com/maximhq/bifrost/pull/7270; openai/codex/pull/25318",
+        date="2026-09-17", field="service_tier",
     ),
 )  # fmt: skip

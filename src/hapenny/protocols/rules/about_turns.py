@@ -56,6 +56,13 @@ TURNS: tuple[Rule, ...] = (
         date="2025-07-29", field="system", always=True,
     ),
     rule(
+        "developer_role", "repair",
+        openai="Failed to deserialize the JSON body into the target type: {path}: unknown variant `developer`, "
+               "expected one of `system`, `user`, `assistant`, `tool`",
+        source="github.com/earendil-works/pi/issues/1048; theopenco/llmgateway/pull/3462; vastsa/PI-Desktop/issues/30",
+        date="2026-09-02", always=True,
+    ),
+    rule(
         "reserved_words", "repair",
         claude="x-anthropic-billing-header is a reserved keyword and may not be used in the system prompt.",
         source="github.com/anthropics/claude-code/issues/24168, 25017; anthropics/claude-code-action/issues/928",
@@ -207,5 +214,25 @@ TURNS: tuple[Rule, ...] = (
         claude="Thinking may not be enabled when tool_choice forces tool use.",
         source="platform.claude.com/docs/en/build-with-claude/extended-thinking",
         date="2026-01-01", field="tool_choice",
+    ),
+    rule(
+        "thinking_alone", "repair",
+        model="This model does not support assistant message prefill. The conversation must end with a user message.",
+        invoke="This model does not support assistant message prefill. The conversation must end with a user message.",
+        source="github.com/NousResearch/hermes-agent/issues/105780",
+        date="2026-09-08", always=True,
+    ),
+    rule(
+        "thinking_unsigned", "repair",
+        converse="This model doesn't support the reasoningContent.reasoningText.signature field. Remove "
+                 "reasoningContent.reasoningText.signature and try again.",
+        source="github.com/aws-samples/bedrock-engineer/issues/239",
+        date="2025-09-18", always=True,
+    ),
+    rule(
+        "thinking_unsupported", "repair",
+        converse="This model doesn't support the reasoningContent field. Remove reasoningContent and try again.",
+        source="github.com/earendil-works/pi/pull/1505 (the words: as of the rule above; constructed)",
+        date="2026-02-15", always=True,
     ),
 )  # fmt: skip

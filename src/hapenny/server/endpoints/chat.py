@@ -19,14 +19,16 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.latency import EDGE
 from hapenny.core.messages import Protocol as Spoken
 from hapenny.core.messages import Request
+from hapenny.core.source import Wake
 from hapenny.gateway.gateway import Gateway
 from hapenny.protocols.codec import Codec, StreamEncoder, left_out
 from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.protocols.registry import codec
+from hapenny.protocols.stops import unworded
 from hapenny.server.call import Call, Endpoint
 from hapenny.server.endpoints.passthrough import forward
 from hapenny.server.limit_headers import limit_headers
-from hapenny.server.passable_request import permit_asked
+from hapenny.server.passable_request import named_once, permit_asked
 from hapenny.server.provider_objects import names_objects, objects_of_chat, permit_objects
 from hapenny.server.replies import failed
 from hapenny.server.transport.messages import Response
@@ -138,6 +140,8 @@ async def answer(call: Call, surface: Reads, watch: Watch | None = None) -> Resp
     """
     gateway, headers = call.gateway, call.request.headers
     asked = surface.decode(call.body, call.params.get("model"), headers)
+    if asked.extras:
+        named_once(asked.extras)
     if "*" not in call.identity.models:
         permit_asked(call.identity, asked, call.body)
     exchange = gateway.open(asked, call.context(asked), call.identity)
@@ -194,9 +198,12 @@ async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes,
     omitted = codec.omitted(completion)
     if omitted:
         exchange.note(left_out(omitted))
+    stops = [choice.reason for choice in completion.choices if unworded(codec.name, choice.reason)]
+    if stops:
+        exchange.note(f"stop={stops[0]} (not in this dialect)")
     asked = exchange.original
     written = codec.encode_answer(completion, asked), codec.answer_headers(completion, asked)
-    if forms is not None and codec.steady and completion.model and not omitted:
+    if forms is not None and codec.steady and completion.model and not omitted and not stops:
         forms[codec.name] = written
     return written
 
@@ -242,16 +249,46 @@ class _Streamed:
                 data = encoder.encode([_timed(event, exchange) for event in batch] if self._timed else batch)
                 if data:
                     return data
-            self._flow.close()
-            if encoder.omitted:
-                exchange.note(left_out(encoder.omitted))
-            money = self._gateway.totals(exchange)
-            data = encoder.note({"totals": totals(exchange, money).decode()}) if money is not None else b""
-            data += encoder.end()
+            data = self._ended()
         except Failure as failure:
             data = self.cut(failure)
         self.last = True
         return data
+
+    @property
+    def prompt(self) -> bool:
+        """Whether what comes can be taken at once."""
+        return self._flow.prompt
+
+    def wake(self, call: Wake | None) -> None:
+        """Has `call` run whenever more may be taken."""
+        self._flow.wake(call)
+
+    def take(self) -> bytes:
+        """What the events that have come say, as `read`; b"" where there is nothing for now."""
+        exchange, encoder = self._exchange, self._encoder
+        try:
+            while batch := self._flow.take():
+                data = encoder.encode([_timed(event, exchange) for event in batch] if self._timed else batch)
+                if data:
+                    return data
+            if batch is not None:
+                return b""
+            data = self._ended()
+        except Failure as failure:
+            data = self.cut(failure)
+        self.last = True
+        return data
+
+    def _ended(self) -> bytes:
+        """What stands behind the last event."""
+        exchange, encoder = self._exchange, self._encoder
+        self._flow.close()
+        if encoder.omitted:
+            exchange.note(left_out(encoder.omitted))
+        money = self._gateway.totals(exchange)
+        data = encoder.note({"totals": totals(exchange, money).decode()}) if money is not None else b""
+        return data + encoder.end()
 
     def silence(self) -> bytes:
         """A keep-alive of the dialect."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, cast
 from urllib.parse import parse_qsl
 
 from hapenny.core.errors import Failure
+from hapenny.core.source import Wake
 from hapenny.protocols.http1.request import Headers
 from hapenny.protocols.http1.target import Target
 
@@ -64,6 +65,25 @@ class Pieces(Protocol):
 
     def close(self) -> None:
         """Lets go of the source at once."""
+
+
+class PromptPieces(Pieces, Protocol):
+    """Pieces that need not be waited for: they are taken where they come (`core.source`)."""
+
+    @property
+    def prompt(self) -> bool:
+        """Whether they can be taken now."""
+
+    def wake(self, call: Wake | None) -> None:
+        """Has `call` run whenever more may be taken; None: nobody wants any for now."""
+
+    def take(self) -> bytes:
+        """The next piece of what has come, as `read`; b"" where there is nothing for now."""
+
+
+def as_prompt(pieces: Pieces) -> PromptPieces | None:
+    """`pieces`, where they can be taken now."""
+    return cast(PromptPieces, pieces) if getattr(pieces, "prompt", False) else None
 
 
 class Socket(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from hapenny.core.errors import Failure
 from hapenny.protocols.http1.fields import written
 from hapenny.protocols.http1.request import RequestParser
 from hapenny.server.transport.limits import Limits
-from hapenny.server.transport.messages import Pieces, Response, Work
+from hapenny.server.transport.messages import Pieces, PromptPieces, Response, Work, as_prompt
 
 HIGH_WATER = 1 << 18
 """Bytes a slow reader may lag behind before whoever writes for it has to wait."""
@@ -181,16 +182,42 @@ class Sending:
             self._write(b"")
         while not self.finished:
             self._since = loop.time()
-            data = await pieces.read()
-            self._since = None
-            if data and not self._head and self._chunked and not pieces.last:
-                wire.send(b"%x\r\n%b\r\n" % (len(data), data))
-            elif data is None:
-                self._write(b"", end=True)
+            if (prompt := as_prompt(pieces)) is not None:
+                await self._taken(prompt)
             else:
-                self._write(data, end=pieces.last)
+                data = await pieces.read()
+                self._write(data or b"", end=data is None or pieces.last)
+            self._since = None
             if wire.waits:
                 await wire.drain()
+
+    async def _taken(self, pieces: PromptPieces) -> None:
+        """Writes pieces where they come, in the callback of the network: no task is woken before the end, or before the
+        client reads too slowly."""
+        stopped = self._loop.create_future()
+        more = partial(self._more, pieces, stopped)
+        pieces.wake(more)
+        more()
+        try:
+            await stopped
+        finally:
+            pieces.wake(None)
+            if stopped.done() and not stopped.cancelled():
+                stopped.exception()  # whoever is cancelled at the same time does not ask for it
+
+    def _more(self, pieces: PromptPieces, stopped: asyncio.Future[None]) -> None:
+        """Writes what has come."""
+        if stopped.done():
+            return
+        try:
+            while (data := pieces.take()) or pieces.last:
+                self._write(data, end=pieces.last)
+                if self.finished or self._wire.waits:
+                    stopped.set_result(None)
+                    return
+                self._since = self._loop.time()  # bytes that say nothing to the client are no sign of life to it
+        except Exception as error:
+            stopped.set_exception(error)
 
     def cut(self, failure: Failure) -> None:
         """Ends the answer here, with words if its format has some: only then is its end a proper one."""
