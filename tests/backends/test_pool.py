@@ -9,7 +9,6 @@ from aiohttp import web
 
 from hapenny.backends.pool import CONTROL_CONNECTIONS, Pool
 from hapenny.backends.url import address
-from hapenny.core import log
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.core.permit import PERMIT, Withheld
@@ -53,7 +52,6 @@ async def get(pool: Pool, base: str) -> bytes:
 
 
 async def test_callers_beyond_the_limit_wait_their_turn_with_one_warning() -> None:
-    log.ready()
     server, pool = Counting(), Pool(RealClock(), connections=2)
     async with serving(server) as base:
         server.go.clear()

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from hapenny.core import log
 from hapenny.server.transport.limits import Limits, Usage
 from hapenny.server.transport.messages import Request, Response
 from tests.log_lines import log_lines
@@ -84,7 +83,6 @@ async def test_beyond_the_bound_newcomers_are_told_and_the_log_says_it_once() ->
         await go.wait()
         return Response(b"done")
 
-    log.ready()
     async with serving(wait, connections=2) as (_, port, service):
         busy = [(await Client.to(port)).say(get("/", CLOSE)) for _ in range(2)]
         await eventually(lambda: service.under_way == 2)
