@@ -10,7 +10,9 @@ import re
 from typing import Any, cast
 
 
-class _Pattern:
+class LazyPattern:
+    """Behaves like the compiled pattern, which it makes when it is first asked for something."""
+
     def __init__(self, source: str, flags: int) -> None:
         self._source = source
         self._flags = flags
@@ -26,4 +28,4 @@ class _Pattern:
 def pattern(source: str, flags: int = 0) -> re.Pattern[str]:
     """`re.compile(source, flags)`, put off until something is asked of it. For its methods: the functions of `re` do
     not take it."""
-    return cast("re.Pattern[str]", _Pattern(source, flags))
+    return cast("re.Pattern[str]", LazyPattern(source, flags))
