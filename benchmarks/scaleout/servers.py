@@ -4,7 +4,6 @@ stopped, continued and started again."""
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -17,7 +16,11 @@ from typing import Any
 
 import psutil
 
+from benchmarks.overhead.systems import installed
+
 START_S = 30.0
+_BYTECODE = tempfile.TemporaryDirectory(prefix="scaleout-bytecode-")
+"""Where Python keeps the bytecode of ours, as pip leaves it: a start is part of a recovery."""
 
 
 def free_port() -> int:
@@ -157,7 +160,7 @@ class Process(Victim):
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, **(self.environment or {})},
+            env={**installed(_BYTECODE.name), **(self.environment or {})},
         )
         assert self.process.stdout is not None
         end = time.monotonic() + START_S

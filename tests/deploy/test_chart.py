@@ -55,6 +55,30 @@ def test_one_thing_decides_how_many_pods_there_are():
         assert ("replicas" in workload["spec"]) != bool(values.get("autoscaling"))
 
 
+def policy(values):
+    return next(each for each in rendered(values) if each["kind"] == "NetworkPolicy")["spec"]
+
+
+@pytest.mark.long
+def test_who_may_read_metrics_shuts_no_caller_out():
+    monitoring, team = {"name": "monitoring"}, {"team": "a"}
+    assert "from" not in policy({"networkPolicy": {"metricsFrom": [monitoring]}})["ingress"][0]
+    both = policy({"networkPolicy": {"from": [team], "metricsFrom": [monitoring]}})["ingress"][0]["from"]
+    assert [each["namespaceSelector"]["matchLabels"] for each in both] == [team, monitoring]
+
+
+@pytest.mark.long
+def test_the_stores_of_the_configuration_can_be_reached():
+    def ports(values):
+        return {port["port"] for rule in policy(values)["egress"] for port in rule["ports"]}
+
+    assert ports({}) == {53, 443}
+    shared = {"shared": "redis://cache:6379/0", "ledger": {"path": "postgresql://${DB}@db/hapenny"}}
+    assert ports({"config": shared}) == {53, 443, 6379, 5432}
+    named = [{"ports": [{"port": 6380}]}]
+    assert ports({"config": shared, "networkPolicy": {"egress": named}}) == {53, 6380}
+
+
 @pytest.mark.long
 def test_monitoring_reads_each_pod_once():
     documents = rendered(VALUES["watched"])

@@ -29,7 +29,7 @@ TOGETHER = 256
 """Scripts in a batch."""
 MOST_QUEUED = 100_000
 FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 2.0
+LONGEST_PAUSE_S = 1.0
 MARK_S = 86_400
 """How long a server is marked as one that was used; later it counts as one that lost its data, to be sure."""
 TRIES = 3

@@ -16,6 +16,7 @@ from hapenny.core.clock import Clock
 from hapenny.stores.counters import Charge, Counters, Grant, Limit, MemoryCounters, Ticket
 from hapenny.throughput.hold import Hold
 from hapenny.throughput.learner import Learner
+from hapenny.throughput.overrun import Overrun
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
 from hapenny.throughput.queue import Job
 from hapenny.throughput.retry import Backoff
@@ -59,6 +60,7 @@ class Quota:
         self._ratio = 1.0  # settled units per reserved unit, a moving mean
         self._refused_at = -math.inf
         self._granted_at = -math.inf
+        self._overrun = Overrun(clock)
         self._beyond_at = -math.inf  # when the last call was made beyond what is believed to be left
         self._share = 1.0
         self._own_taken = 0.0
@@ -181,10 +183,10 @@ class Quota:
             return Grant(Ticket("", ()), 0.0, 1.0, 0.0)
         grant = await self._take(charges)
         if grant.ticket is not None:
-            if (turn := self._turns()) > 0:
+            self._own_taken += charges[0].amount  # as the store counts: what is given back at once as well
+            if (wait := self._turns() or self._short(grant, job.reserved)) > 0:
                 self._store(grant.ticket).settle(grant.ticket, [0.0] * len(charges))
-                return Grant(None, turn, grant.level, grant.taken)
-            self._own_taken += charges[0].amount
+                return Grant(None, wait, grant.level, grant.taken)
             self._made(learner, charges[0].amount)
         elif learner is not None:
             learner.bound()
@@ -203,6 +205,14 @@ class Quota:
             return 0.0
         left = window - self._clock.wall() % window
         return left + 0.001 if left < TURN_S else 0.0
+
+    def _short(self, grant: Grant, units: float) -> float:
+        """Seconds until a refilling bucket has `units` and what is kept spare for ends not heard of yet; 0: it has."""
+        tokens = self._tokens
+        if tokens is None or tokens.kind != "refill":
+            return 0.0
+        need = min(tokens.capacity, units + self._overrun.spare(tokens.capacity))
+        return max(0.0, need - grant.level * tokens.capacity) / tokens.rate
 
     async def _take(self, charges: list[Charge]) -> Grant:
         try:
@@ -240,6 +250,7 @@ class Quota:
     def settle(self, job: Job, ticket: Ticket, used: Used) -> None:
         """The call ended (also: was aborted) having used `used`. Never waits."""
         units, reserved = self.settled_units(used), job.reserved
+        self._overrun.ended(units, reserved)
         if reserved > 0:
             self._ratio += 0.02 * (units / reserved - self._ratio)
         if self.learner is not None:
@@ -276,7 +287,6 @@ class Quota:
         """The call was never made."""
         if ticket.charges:
             self._store(ticket).settle(ticket, [0.0] * len(ticket.charges))
-            self._own_taken -= ticket.charges[0].amount
 
     def _take_alone(self, charges: list[Charge]) -> Grant:
         """The shared store is gone: keep to the share of the pool that this process last had, and of what was left."""
