@@ -5,16 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-import structlog
 from aiohttp import web
 
 from hapenny.backends.pool import CONTROL_CONNECTIONS, Pool
 from hapenny.backends.url import address
-from hapenny.core import log
 from hapenny.core.clock import RealClock
 from hapenny.core.errors import Failure
 from hapenny.core.permit import PERMIT, Withheld
 from tests.backends.servers import serving
+from tests.log_lines import log_lines
 
 
 class Steps(RealClock):
@@ -53,11 +52,10 @@ async def get(pool: Pool, base: str) -> bytes:
 
 
 async def test_callers_beyond_the_limit_wait_their_turn_with_one_warning() -> None:
-    log.ready()
     server, pool = Counting(), Pool(RealClock(), connections=2)
     async with serving(server) as base:
         server.go.clear()
-        with structlog.testing.capture_logs() as logs:
+        with log_lines() as logs:
             tasks = [asyncio.create_task(get(pool, base)) for _ in range(6)]
             await asyncio.sleep(0.1)
             assert (server.most, pool.busy, pool.queued) == (2, 2, 4)

@@ -3,7 +3,7 @@
 import contextlib
 import resource
 
-import structlog
+from tests.log_lines import log_lines
 
 
 @contextlib.contextmanager
@@ -13,7 +13,7 @@ def full(path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 7, hard))
     try:
-        with structlog.testing.capture_logs():  # standard error may be a file, too
+        with log_lines():  # standard error may be a file, too
             yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

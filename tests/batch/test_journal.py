@@ -1,10 +1,10 @@
 """A journal survives crashes, full disks and damaged bytes, and is of one process."""
 
 import pytest
-import structlog
 
 from hapenny.batch.journal import Journal
 from tests.batch.disk import damage, full
+from tests.log_lines import log_lines
 
 
 def begun(folder):
@@ -74,7 +74,7 @@ def test_damage_is_said(tmp_path):
     journal = begun(tmp_path)
     journal.close()
     damage(tmp_path / "journal.jsonl", b'"model"')
-    with structlog.testing.capture_logs() as logs:
+    with log_lines() as logs:
         Journal(tmp_path, look=True)
     assert [(log["event"], log["path"], log["count"]) for log in logs] == [
         ("lines of a file of the batch journal are damaged", "journal.jsonl", 1)

@@ -1,7 +1,9 @@
 """Logs hold no prompts and no keys."""
 
 import ast
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,22 @@ def test_nothing_else_prints_or_logs():
         assert not any(
             isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print" for node in ast.walk(ast.parse(text))
         ), path
+
+
+def test_readable_lines_say_when_how_bad_what_and_who(capsys):
+    log.configure(json=False)
+    try:
+        log.get_logger("t").error("a call failed", status=503, reason="two\nlines", backend="mock")
+    finally:
+        log.configure()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:.]+Z \[error +\] a call failed +\[t\] (.*)", line)
+    assert line.endswith(r"backend=mock reason='two\nlines' status=503")
+
+
+def test_nobody_fails_where_a_line_cannot_be_written(monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, closed):
+        monkeypatch.setattr("sys.stderr", stream)
+        log.get_logger("t").error("nobody reads this", reason="half \ud800 a character")

@@ -11,6 +11,8 @@ import re
 import pytest
 from benchmarks.growing import superlinear
 
+from hapenny.core.patterns import LazyPattern
+
 ROOMS = (
     "core", "counting", "protocols", "vectors", "guarding", "caching", "retrieval", "routing", "tokens", "telemetry",
     "evidence", "tuning", "responsive", "throughput", "prefetch", "batch", "admission", "backends", "server",
@@ -48,6 +50,8 @@ def patterns():
 def _within(value):
     if isinstance(value, re.Pattern):
         yield value
+    elif isinstance(value, LazyPattern):
+        yield re.compile(value.pattern, value.flags)
     elif isinstance(value, tuple | list | frozenset | set):
         for each in value:
             yield from _within(each)

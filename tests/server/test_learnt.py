@@ -5,11 +5,11 @@ import sqlite3
 
 import aiohttp
 import msgspec
-import structlog
 
 from hapenny.core.events import Tokens, Usage
 from hapenny.core.exchange import Target
 from hapenny.stores.learnt import _Kept
+from tests.log_lines import log_lines
 from tests.server.house import TEXT, Scripted, serving
 
 QUESTION = "Tell me about volume %d of the tide of cranes, please, and what it costs in the shop by the harbour."
@@ -114,7 +114,7 @@ async def test_a_state_file_whose_folder_is_deleted_is_made_anew(tmp_path):
             await ask(url, session, number)
         await app.gateway.shared.state.save()
         shutil.rmtree(folder)
-        with structlog.testing.capture_logs() as logs:
+        with log_lines() as logs:
             await app.gateway.shared.state.save()
             await app.gateway.shared.state.save()
         assert ["taken away" in each["event"] for each in logs] == [True]

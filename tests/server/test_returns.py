@@ -5,7 +5,6 @@ import contextlib
 
 import aiohttp
 import pytest
-import structlog
 
 from hapenny.caching.profit import LayerProfit
 from hapenny.config import load
@@ -13,6 +12,7 @@ from hapenny.config.problems import ConfigError
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.gateway.gateway import Gateway
 from hapenny.telemetry.rows import Row
+from tests.log_lines import log_lines
 from tests.server.house import serving
 from tests.settling import settled
 
@@ -84,7 +84,7 @@ async def test_a_semantic_layer_that_loses_money_stops_and_says_so(tmp_path):
 async def test_a_losing_layer_stops_in_a_running_gateway_is_seen_and_comes_back(tmp_path, exits):
     async with serving(tmp_path, **JUDGED) as (url, app), aiohttp.ClientSession() as session:
         app.gateway.shared.profit.window = 8
-        logs = exits.enter_context(structlog.testing.capture_logs())
+        logs = exits.enter_context(log_lines())
         for number in range(10):
             await ask(app, f"where is my order number {number} please")
         async with session.get(url + "/v1/cache/stats") as answer:

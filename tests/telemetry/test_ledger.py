@@ -48,6 +48,36 @@ def path(tmp_path):
     return str(tmp_path / "books" / "ledger.db")
 
 
+@pytest.mark.parametrize(
+    "batch",
+    [
+        [{}],
+        [{}, {"user": b"u"}, {"failure": "timeout", "ttft": 0.25}],
+        [
+            {"session": b"s", "arms": {"s": "b"}},
+            {"user": b"u", "baseline": None, "deadline": 2.0},
+            {"steps": {"send": 0.1}},
+        ],
+    ],
+)
+def test_rows_of_one_batch_keep_what_each_has(path, batch):
+    async def main():
+        ledger = Ledger(LedgerOptions(path=path), RealClock())
+        plain = rows(1)[0]
+        made_rows = [msgspec.structs.replace(plain, id=f"r{n}", **fields) for n, fields in enumerate(batch)]
+        for row in made_rows:
+            ledger.write(row)
+        await ledger.flush()
+        for row in made_rows:
+            found = await ledger.get(row.id)
+            assert {name: getattr(found, name) for field in batch for name in field} == {
+                name: getattr(row, name) for field in batch for name in field
+            }
+        await ledger.aclose()
+
+    asyncio.run(main())
+
+
 def test_a_row_is_found_before_and_after_it_is_written(path):
     async def main():
         clock = made.Clock()

@@ -6,8 +6,9 @@ documented under "Endpoints supported by Amazon Bedrock".
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
+
+from hapenny.core.patterns import pattern
 
 
 class Plane(NamedTuple):
@@ -32,14 +33,14 @@ AGENT = Plane("bedrock-agent", "bedrock")
 MANTLE = Plane("bedrock-mantle", "bedrock-mantle", "api.aws")
 PLANES = (RUNTIME, CONTROL, AGENT_RUNTIME, AGENT, MANTLE)
 
-_RUNTIME = re.compile(r"/(?:model|openai|async-invoke)(?:/|$)|/guardrail/[^/]+/version/")
-_AGENT_RUNTIME = re.compile(
+_RUNTIME = pattern(r"/(?:model|openai|async-invoke)(?:/|$)|/guardrail/[^/]+/version/")
+_AGENT_RUNTIME = pattern(
     r"/(?:rerank|retrieveAndGenerate|retrieveAndGenerateStream|optimize-prompt|generateQuery|sessions|"
     r"agenticRetrieveStream)(?:/|$)|/knowledgebases/[^/]+/retrieve$|/flows/[^/]+/aliases/[^/]+(?:/executions|$)|"
     r"/agents/[^/]+(?:/agentAliases/[^/]+/(?:sessions|memories)|$)"
 )
-_AGENT = re.compile(r"/(?:prompts|knowledgebases|flows|agents)(?:/|$)")
-_MANTLE = re.compile(r"/(?:v1|anthropic)(?:/|$)")
+_AGENT = pattern(r"/(?:prompts|knowledgebases|flows|agents)(?:/|$)")
+_MANTLE = pattern(r"/(?:v1|anthropic)(?:/|$)")
 
 
 def plane(path: str) -> Plane:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple, TypeAlias
 
+from hapenny.core.patterns import pattern
+
 Names: TypeAlias = Literal["body", "form", "path", "requests", "modelId", "unsaid"]
 """Where a request names its model: `model` of the body, a field of a form, the path, each of a batch's
 `requests[].params`, Bedrock's `modelId`; or nowhere that can be read (files of batches)."""
@@ -32,7 +34,7 @@ _ID = r"([A-Za-z0-9][A-Za-z0-9_.:-]{2,200})"
 
 
 def _ways(methods: str, path: str, names: Names = "unsaid", keeps: Keeps = "nothing") -> Passable:
-    return Passable(frozenset(methods.split()), re.compile(path.replace("{id}", _ID)), names, keeps)
+    return Passable(frozenset(methods.split()), pattern(path.replace("{id}", _ID)), names, keeps)
 
 
 _ACCOUNT = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from msgspec import Struct, field
@@ -74,13 +75,16 @@ def _own(tags: Mapping[str, str]) -> list[str]:
     return [f"{name}:{value}" for name, value in list(tags.items())[:MOST_TAGS]]
 
 
+@lru_cache(1_024)
+def _standing(route: str, model: str, epoch: str) -> tuple[str, ...]:
+    """The tags that nearly all entries have, each one string for all of them."""
+    return (f"route:{route}", f"model:{model}", *((f"epoch:{epoch}",) if epoch else ()))
+
+
 def tags_of(exchange: Exchange, stored: Stored) -> tuple[str, ...]:
     """What an answer can be invalidated by: route, model, knowledge epoch, evidence, and the caller's own tags."""
-    epoch = exchange.policy.knowledge_epoch
     return (
-        f"route:{exchange.route}",
-        f"model:{stored.model}",
-        *((f"epoch:{epoch}",) if epoch else ()),
+        *_standing(exchange.route, stored.model, exchange.policy.knowledge_epoch),
         *((PRECOMPUTED,) if exchange.background == "precompute" else ()),
         *exchange.answer.tags,
         *(_own(exchange.context.tags) if exchange.context.tags else ()),

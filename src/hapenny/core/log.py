@@ -1,14 +1,18 @@
 """Logs that cannot hold prompts or keys: only declared fields pass, short, with anything that looks like a key masked.
 
-structlog does the writing. It is loaded by `ready`, which servers call before they listen, or else with the first line
-that is written: its import costs more than all of ours. Logging never fails whoever logs: where structlog cannot be
-loaded or standard error cannot be written, the line is dropped.
+A line is one write to standard error: JSON, or readable. Logging never fails whoever logs: where standard error cannot
+be written, the line is dropped.
 """
 
 from __future__ import annotations
 
+import json as jsons
 import re
+import sys
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
+
+from hapenny.core.clock import RealClock
 
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 _NUMBERS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -97,19 +101,13 @@ _KEYS = re.compile(
 )
 
 _threshold = _NUMBERS["info"]
-_configured = False
 _json = True
 
 
 def configure(level: Level = "info", *, json: bool = True) -> None:
     """Sets what is written to standard error: lines of JSON, or readable ones."""
-    global _threshold, _configured, _json
-    _threshold, _json, _configured = _NUMBERS[level], json, False
-
-
-def ready() -> None:
-    """Loads what writing takes, so that the first line needs no file to be opened."""
-    _structlog()
+    global _threshold, _json
+    _threshold, _json = _NUMBERS[level], json
 
 
 class Log:
@@ -143,10 +141,22 @@ class Log:
         known = {name: clean(value) for name, value in fields.items() if name in FIELDS}
         if len(known) < len(fields):
             known["fields_dropped"] = len(fields) - len(known)
+        when = datetime.fromtimestamp(RealClock.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        if _json:
+            line = jsons.dumps({"logger": self._name, **known, "event": event, "level": level, "timestamp": when})
+        else:
+            told = "".join(f" {name}={_shown(value)}" for name, value in sorted(known.items()))
+            line = f"{when} [{level:<9}] {event:<30} [{self._name}]{told}"
         try:
-            getattr(_structlog().get_logger(), level)(event, logger=self._name, **known)
-        except (OSError, ImportError, ValueError):  # no descriptor, no room, or standard error is closed
+            if sys.stderr is not None:
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
+        except (OSError, ValueError):  # no room, or standard error is closed
             return
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) and value.isprintable() else repr(value)
 
 
 def get_logger(name: str) -> Log:
@@ -163,23 +173,3 @@ def clean(value: Any) -> Any:
     if isinstance(value, str):
         return _KEYS.sub("[key]", value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…")
     return type(value).__name__
-
-
-def _structlog() -> Any:
-    global _configured
-    import structlog
-
-    if not _configured:
-        import sys
-
-        structlog.configure(
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-                structlog.processors.JSONRenderer() if _json else structlog.dev.ConsoleRenderer(colors=False),
-            ],
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-            cache_logger_on_first_use=False,
-        )
-        _configured = True
-    return structlog

@@ -10,7 +10,6 @@ by text alone.
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
@@ -19,16 +18,17 @@ from msgspec import Struct
 
 from hapenny.core.events import Completion
 from hapenny.core.messages import Text, ToolUse
+from hapenny.core.patterns import pattern
 from hapenny.evidence.judges import agree
 
 Facts: TypeAlias = Literal["same", "open"]
 
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
-_EAST = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
-_RUN = re.compile(r"[\u30a1-\u30ff\u3400-\u9fff]+(?:の[\u30a1-\u30ff\u3400-\u9fff]+)*")
-_EAST_NOT = re.compile("ません|ない|なく|不|没|無")
+_NUMBER = pattern(r"\d+(?:[.,:]\d+)*")
+_WORD = pattern(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_UNSPACED = pattern(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+_EAST = pattern(r"[\u3040-\u30ff\u3400-\u9fff]")
+_RUN = pattern(r"[\u30a1-\u30ff\u3400-\u9fff]+(?:の[\u30a1-\u30ff\u3400-\u9fff]+)*")
+_EAST_NOT = pattern("ません|ない|なく|不|没|無")
 _NAME = 4
 """Signs of a run from which on it counts as a name."""
 _NEGATIVE = (

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from hapenny.core.messages import Data, Document, Request, Text, ToolResult
+from hapenny.core.patterns import pattern
 from hapenny.evidence.facts import Said, fold, negations
 from hapenny.evidence.pieces import pieces
 
@@ -33,14 +33,14 @@ _MOST_COMPARED = 100_000
 """Sentences and numbers of an answer times those of its evidence, which may all be compared: some 50 ms. What would
 take more is not supported."""
 _ENDS = ".!?…。！？\n"
-_SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
-_NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
-_DATE = re.compile(r"(\d{1,4})[-./](\d{1,2})[-./](\d{1,4})")
-_GROUPED = re.compile(r"\d+,\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+,\d+")
+_SENTENCE = pattern(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
+_NUMBER = pattern(r"\d+(?:[.,:/-]\d+)*")
+_DATE = pattern(r"(\d{1,4})[-./](\d{1,2})[-./](\d{1,4})")
+_GROUPED = pattern(r"\d+,\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+,\d+")
 """A number with a decimal comma, or with marks between its thousands."""
-_WORD = re.compile(r"[^\W\d_]+")
-_EAST = re.compile(r"[\u30a1-\u30ff\u3400-\u9fff]+")
-_KANA = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+_WORD = pattern(r"[^\W\d_]+")
+_EAST = pattern(r"[\u30a1-\u30ff\u3400-\u9fff]+")
+_KANA = pattern(r"[\u3040-\u30ff\u3400-\u9fff]")
 _CLAIMED, _VALUED = 0.8, 0.4
 """Share of what a sentence says that must stand in its passage or the question; the second where it gives a number from
 there."""

@@ -7,16 +7,17 @@ ends) with LaTeX's outer wrapping and number formats made equal.
 from __future__ import annotations
 
 import math
-import re
 
 import numpy as np
 import numpy.typing as npt
 
-_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-_SPACES = re.compile(r"\s+")
-_WRAP = re.compile(r"\\(?:text|mathrm|mathbf|boxed)\s*\{([^{}]*)\}")
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
-_FRACTION = re.compile(r"\\d?frac\s*\{([-+]?\d+)\}\s*\{(\d+)\}|([-+]?\d+)\s*/\s*(\d+)")
+from hapenny.core.patterns import pattern
+
+_ARTICLES = pattern(r"\b(?:a|an|the)\b")
+_SPACES = pattern(r"\s+")
+_WRAP = pattern(r"\\(?:text|mathrm|mathbf|boxed)\s*\{([^{}]*)\}")
+_NUMBER = pattern(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_FRACTION = pattern(r"\\d?frac\s*\{([-+]?\d+)\}\s*\{(\d+)\}|([-+]?\d+)\s*/\s*(\d+)")
 
 
 def normalised(answer: str) -> str:

@@ -8,15 +8,16 @@ then every character remembers where it came from. Characters that NFKC would ma
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import NamedTuple
+
+from hapenny.core.patterns import pattern
 
 _INVISIBLE = "\u00ad\u034f\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"
 _TAGS = "\U000e0000-\U000e007f"
 _MARKS = "\u0300-\u036f\u3099\u309a\uff9e\uff9f"
-_APART = re.compile(f"[{_INVISIBLE}{_TAGS}{_MARKS}]")
-_UNSEEN = re.compile(f"[{_INVISIBLE}{_TAGS}]")
+_APART = pattern(f"[{_INVISIBLE}{_TAGS}{_MARKS}]")
+_UNSEEN = pattern(f"[{_INVISIBLE}{_TAGS}]")
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
 
 

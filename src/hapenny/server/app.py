@@ -5,7 +5,6 @@ A request is judged by its head: its target, the name it was sent to, its path a
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import socket
@@ -83,8 +82,6 @@ class App:
             at = "$.server.port: in use: " if taken else "$.server.host: "
             problem = f"{at}{where}:{where_port} cannot be listened on: {why}"
             raise ConfigError([f"{problem}. Fix: another port or host, or end what has it"]) from None
-        # Beside the first requests: loading it takes a tenth of the start.
-        self._logging = asyncio.get_running_loop().create_task(self.gateway.clock.work("log", 0.0, log.ready))
         return bound
 
     async def stop(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}", re.ASCII)
-_KEY = re.compile(
+from hapenny.core.patterns import pattern
+
+_EMAIL = pattern(r"(?<![\w.+-])[\w.+'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}", re.ASCII)
+_KEY = pattern(
     r"\b(?:sk|pk|rk|hk|gsk|xox[abprs])-[\w-]{12,}"  # OpenAI, Anthropic, Stripe, Slack and their like
     r"|\b(?:AKIA|ASIA|ABSK)[A-Z0-9+/=]{12,}"  # AWS
     r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}"
@@ -16,14 +18,14 @@ _KEY = re.compile(
     r"|(?<=apikey[=:])|(?<=token[=:]))[^\s\"'&,;]{6,}",
     re.DOTALL,
 )
-_CARD = re.compile(r"(?<![\d.])(?:\d[ -]?){12,18}\d(?![\d.]|-\d)")
-_PHONE = re.compile(
+_CARD = pattern(r"(?<![\d.])(?:\d[ -]?){12,18}\d(?![\d.]|-\d)")
+_PHONE = pattern(
     r"(?<![A-Za-z0-9_.])(?:\+\d{1,3}[ .-]?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,4}"  # international
     r"|\(\d{2,5}\)[ .-]?\d{2,5}(?:[ .-]?\d{2,5}){1,3}"  # area code in brackets
     r"|0\d{1,4}(?:[ .-]\d{2,5}){1,4}|0\d{8,11}"  # national with a leading zero
     r"|\d{3}[ .-]\d{3}[ .-]\d{4})(?![A-Za-z0-9_]|[.-]\d)"  # North America
 )
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
+_IBAN = pattern(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
 
 
 def redact(text: str) -> str:

@@ -134,7 +134,7 @@ _TOGETHER = (256, 64, 16, 4, 1)
 """Rows a statement; 256 requests are a third of the variables SQLite allows."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _statement(table: str, columns: tuple[str, ...], rows: int) -> str:
     places = f"({', '.join('?' * len(columns))})"
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([places] * rows)}"
@@ -143,7 +143,16 @@ def _statement(table: str, columns: tuple[str, ...], rows: int) -> str:
 def insert(connection: sqlite3.Connection, table: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
     """Inserts rows, many a statement. Each statement gives up the interpreter's lock and fights for it again, and in a
     busy process that costs ten times what the row does."""
-    place, names = 0, tuple(columns)
+    if not rows:
+        return
+    # What no row of the batch has needs no value: of a request's columns that is every third.
+    there = [
+        (name, column)
+        for name, column in zip(columns, zip(*rows, strict=True), strict=True)
+        if column.count(None) < len(column)
+    ]
+    names = tuple(name for name, _ in there)
+    rows, place = list(zip(*(column for _, column in there), strict=True)), 0
     for size in _TOGETHER:
         while len(rows) - place >= size:
             values = [value for row in rows[place : place + size] for value in row]

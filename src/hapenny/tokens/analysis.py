@@ -7,11 +7,13 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from hapenny.core.patterns import pattern
+
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\u0e00-\u0e7f"
-_TOKEN = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
-_IS_CJK = re.compile(rf"[{_CJK}]")
-_VIETNAMESE = re.compile("[\u1ea0-\u1ef9ăđơưĂĐƠƯ]")
-_HIRAGANA = re.compile("^[\u3041-\u309f]+$")
+_TOKEN = pattern(rf"[{_CJK}]+|[^\W_{_CJK}]+")
+_IS_CJK = pattern(rf"[{_CJK}]")
+_VIETNAMESE = pattern("[\u1ea0-\u1ef9ăđơưĂĐƠƯ]")
+_HIRAGANA = pattern("^[\u3041-\u309f]+$")
 
 _STOP_WORDS = """
     a an and are as at be been but by can could did do does for from had has have he her him his how i if in into is

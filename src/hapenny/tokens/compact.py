@@ -14,10 +14,11 @@ they would read as something else. Values are never changed, so identifiers, quo
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from json.encoder import encode_basestring
 from typing import Any, Literal, TypeAlias
+
+from hapenny.core.patterns import pattern
 
 Json: TypeAlias = Any
 
@@ -70,11 +71,11 @@ class Items:
 Shape: TypeAlias = Const | Leaf | Record | Items
 ABSENT = object()
 
-LITERAL = re.compile(r"(?:-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)$")
-_UNSAFE = re.compile('[,\\[\\]{}"\x00-\x1f\x7f]|^[\\s]|\\s$')
-_UNSAFE_KEY = re.compile('[,:=~$\\[\\]{}"\\s\x00-\x1f\x7f]|^-?\\d')
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d|)$")
-_WORD = re.compile(r"[A-Za-zÀ-ỹ]{3}")
+LITERAL = pattern(r"(?:-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)$")
+_UNSAFE = pattern('[,\\[\\]{}"\x00-\x1f\x7f]|^[\\s]|\\s$')
+_UNSAFE_KEY = pattern('[,:=~$\\[\\]{}"\\s\x00-\x1f\x7f]|^-?\\d')
+_MOMENT = pattern(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d|)$")
+_WORD = pattern(r"[A-Za-zÀ-ỹ]{3}")
 
 
 Kind: TypeAlias = Literal["rows", "lines", "value"]

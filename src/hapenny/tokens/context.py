@@ -3,7 +3,6 @@ under a label or heading, numbered), results of tools that search."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hapenny.core.messages import Block, Document, Message, Text, ToolResult, ToolUse
+from hapenny.core.patterns import pattern
 from hapenny.core.questions import ASKS, LONGEST_LABEL, question_of
 from hapenny.tokens.labelled import LEAST, labelled
 from hapenny.tokens.window import is_human
@@ -22,16 +22,16 @@ _SEARCHES = frozenset(
      "documents", "wiki", "faq", "passages")
 )  # fmt: skip
 """Words in a tool's name that say its results are retrieved text."""
-_NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_NAME_WORDS = pattern(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 _ELEMENTS = frozenset(
     ("document", "doc", "passage", "chunk", "source", "context", "search_result", "snippet", "article")
 )
 _BODIES = frozenset(("document_content", "content", "text", "body"))
 _TITLES = frozenset(("title", "source", "name"))
-_TAG = re.compile(r"<([a-z_]{3,16})\b([^<>]{0,400})>")
-_TITLE = re.compile(r"\b(?:title|name|source)=(?:\"([^\"]{0,300})\"|'([^']{0,300})')")
-_ANY_TAG = re.compile(r"</?[\w-]{1,40}[^<>]{0,400}>")
+_TAG = pattern(r"<([a-z_]{3,16})\b([^<>]{0,400})>")
+_TITLE = pattern(r"\b(?:title|name|source)=(?:\"([^\"]{0,300})\"|'([^']{0,300})')")
+_ANY_TAG = pattern(r"</?[\w-]{1,40}[^<>]{0,400}>")
 
 
 class Piece(msgspec.Struct, frozen=True):

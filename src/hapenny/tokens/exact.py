@@ -14,8 +14,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from hapenny.core.messages import Message, Tool, ToolUse
+from hapenny.core.patterns import pattern
 
-_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_WORDS = pattern(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _OF_FILES = frozenset(
     (
         "file", "files", "notebook", "cell", "source", "code", "diff", "patch", "bash", "shell", "terminal", "exec",
@@ -36,7 +37,7 @@ _QUOTED = frozenset(
         "edits", "search_block", "replace_block", "original_text",
     )
 )  # fmt: skip
-_EXACT = re.compile(r"\b(?:exact(?:ly)?|verbatim|byte[- ]for[- ]byte|character[- ]for[- ]character)\b", re.IGNORECASE)
+_EXACT = pattern(r"\b(?:exact(?:ly)?|verbatim|byte[- ]for[- ]byte|character[- ]for[- ]character)\b", re.IGNORECASE)
 
 
 def quotes(tools: Iterable[Tool]) -> bool:

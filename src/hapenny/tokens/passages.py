@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from hapenny.core.patterns import pattern
 from hapenny.tokens.analysis import STOP_WORDS, is_vietnamese, terms
 from hapenny.tokens.segments import cut_units
 
@@ -17,24 +18,29 @@ Cost = Callable[[str], float]
 
 STEM = 5
 """Letters that words of one family share: "intercepted", "interceptions"."""
-_BRACKETED = re.compile(r"(?<!\s)\s*+[(（][^(（)）]*+[)）]\s*")
-_WORD = re.compile(r"[^\W_]+")
-_NUMBER = re.compile(r"\d+")
-_CJK_NUMBER = re.compile("[一二三四五六七八九十百千万]+[年月日人個回歳代]")
-_CJK_PLACE = re.compile("[県市町村区国州島]")
-_KATAKANA = re.compile("[ァ-ヶー]{3,}")
-_CAPITAL = re.compile(r"[A-ZĐÀ-Ỵ][\w'’-]+")
-_PLACE = re.compile(r" (?:in|at|near|from|tại|ở|từ) [A-ZĐ]")
-_QUOTED = re.compile('["“”「」『』（(]')
-_DEFINES = frozenset(
-    terms("known called named refer referred term abbreviation abbreviated meaning means 略称 別名 呼ば いう 通称 とも")
-) | {"gọi là", "được biết", "tên là", "nghĩa là"}
-_EXPLAINS = frozenset(
-    terms("because due since result resulted cause caused reason vì bởi nhằm khiến ため から より ので 原因 理由")
-) | {"nguyên nhân"}
-_MONTHS = frozenset(
-    terms("January February March April June July August September October November December century 世紀 thế kỷ")
-)
+_BRACKETED = pattern(r"(?<!\s)\s*+[(（][^(（)）]*+[)）]\s*")
+_WORD = pattern(r"[^\W_]+")
+_NUMBER = pattern(r"\d+")
+_CJK_NUMBER = pattern("[一二三四五六七八九十百千万]+[年月日人個回歳代]")
+_CJK_PLACE = pattern("[県市町村区国州島]")
+_KATAKANA = pattern("[ァ-ヶー]{3,}")
+_CAPITAL = pattern(r"[A-ZĐÀ-Ỵ][\w'’-]+")
+_PLACE = pattern(r" (?:in|at|near|from|tại|ở|từ) [A-ZĐ]")
+_QUOTED = pattern('["“”「」『』（(]')
+
+
+@functools.cache
+def _telling() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Terms of texts that define something, that explain something, and that date it."""
+    defines = "known called named refer referred term abbreviation abbreviated meaning means"
+    eastern = "略称 別名 呼ば いう 通称 とも"
+    explains = "because due since result resulted cause caused reason vì bởi nhằm khiến ため から より ので 原因 理由"
+    months = "January February March April June July August September October November December century 世紀 thế kỷ"
+    return (
+        frozenset(terms(f"{defines} {eastern}")) | {"gọi là", "được biết", "tên là", "nghĩa là"},
+        frozenset(terms(explains)) | {"nguyên nhân"},
+        frozenset(terms(months)),
+    )
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -129,8 +135,9 @@ def plain(text: str) -> str:
 
 def _unit(text: str, cost: float, pairs: bool, pinned: bool) -> Unit:
     words = tuple(terms(text, pairs=pairs))
+    defining, explaining, months = _telling()
     numbers = _NUMBER.findall(text)
-    years = sum(len(number) == 4 and number[0] in "12" for number in numbers) + (not _MONTHS.isdisjoint(words))
+    years = sum(len(number) == 4 and number[0] in "12" for number in numbers) + (not months.isdisjoint(words))
     names = len(_CAPITAL.findall(text)) - text[:1].isupper()
     places = len(_PLACE.findall(text))
     digits = len(numbers)
@@ -140,7 +147,7 @@ def _unit(text: str, cost: float, pairs: bool, pinned: bool) -> Unit:
         names += len(_KATAKANA.findall(text))
         places += len(_CJK_PLACE.findall(text))
     quotes = len(_QUOTED.findall(text))
-    defines, explains = not _DEFINES.isdisjoint(words), not _EXPLAINS.isdisjoint(words)
+    defines, explains = not defining.isdisjoint(words), not explaining.isdisjoint(words)
     return Unit(text, words, cost, digits, years, max(0, names), places, pinned, quotes, defines, explains)
 
 

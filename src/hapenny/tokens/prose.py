@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 
+from hapenny.core.patterns import pattern
 from hapenny.evidence.facts import fold, negations
 from hapenny.tokens.segments import sentences
 
@@ -28,22 +29,22 @@ _ALIKE, _LEAST = 0.8, 4
 which a sentence is never compared: short ones are headings, labels and answers of examples."""
 _LONG_ANSWER = 6
 """Words from which on the answer of an example says more than which class the question is of."""
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{1,2}|[^\W\d_]+")
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
-_RULER = re.compile(r"[-=*_~#]{3,}")
-_EXAMPLE = re.compile(
+_WORD = pattern(r"[\u3040-\u30ff\u3400-\u9fff]{1,2}|[^\W\d_]+")
+_NUMBER = pattern(r"\d+(?:[.,:]\d+)*")
+_RULER = pattern(r"[-=*_~#]{3,}")
+_EXAMPLE = pattern(
     r"(?:example|beispiel|ví dụ|例)[^\n:：.]{0,20}[.:：]\s{0,3}\S[^\n]{0,2000}?"
     r"(?:\b(?:answer|output|assistant|you|response|trả lời)|回答|答え)\s?[:：]",
     re.IGNORECASE,
 )
-_POLITE = re.compile(
+_POLITE = pattern(
     r"(?:please (?:note|remember|be aware|keep in mind) that|it is (?:very |extremely )?important (?:to note )?that"
     r"|(?:always )?(?:remember|keep in mind|note|bear in mind) that|as (?:already )?(?:mentioned|said) above,"
     r"|(?:xin |vui lòng |hãy )?(?:lưu ý|nhớ|ghi nhớ) rằng|điều (?:rất )?quan trọng là"
     r"|(?:なお|ちなみに|念のため|繰り返しになりますが|先に述べたように)、)\s?",
     re.IGNORECASE,
 )
-_LEAD = re.compile(r"[ \t]*(?:[-*•・#]{1,6}[ \t]+)?")
+_LEAD = pattern(r"[ \t]*(?:[-*•・#]{1,6}[ \t]+)?")
 
 
 class Said:

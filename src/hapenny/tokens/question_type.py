@@ -8,33 +8,34 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hapenny.core.patterns import pattern
 from hapenny.tokens.passages import Passage
 
 Floats = npt.NDArray[np.float64]
 
-_ASKS_NUMBER = re.compile(
+_ASKS_NUMBER = pattern(
     r"\bhow (?:many|much|long|old|far|tall|big|high|large|often|fast|deep)\b|\bnumber of\b|percent|population"
     r"|bao nhiêu|\bmấy\b|いくつ|いくら|何[人個回%パ歳台冊本枚件勝点キメ]|どれくらい|割合",
     re.IGNORECASE,
 )
-_ASKS_YEAR = re.compile(
+_ASKS_YEAR = pattern(
     r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century)\b|khi nào|năm nào|ngày nào"
     r"|thời gian nào|いつ|何[年月日世時]",
     re.IGNORECASE,
 )
-_ASKS_NAME = re.compile(
+_ASKS_NAME = pattern(
     r"\bwho(?:se|m)?\b|\bwhat is the name\b|\bai\b|người nào|tên|誰|だれ|何という|名前|名称", re.IGNORECASE
 )
-_ASKS_PLACE = re.compile(
+_ASKS_PLACE = pattern(
     r"\bwhere\b|\b(?:what|which) (?:city|country|state|town|place|county)\b|ở đâu|nơi nào|nước nào|thành phố nào|どこ",
     re.IGNORECASE,
 )
-_ASKS_TERM = re.compile(
+_ASKS_TERM = pattern(
     r"\bcalled\b|\bname(?:d|s)?\b|known as|\bterm\b|synonym|\bword\b|\bmean|stand for|gọi là|tên|nghĩa|thuật ngữ|từ nào"
     r"|何という|なんという|何と|名称|名前|別名|略称|愛称|呼|読み|意味|とは|漢字|由来",
     re.IGNORECASE,
 )
-_ASKS_REASON = re.compile(
+_ASKS_REASON = pattern(
     r"\bwhy\b|\bcause|\breason|tại sao|vì sao|nguyên nhân|lý do|なぜ|どうして|理由|原因", re.IGNORECASE
 )
 

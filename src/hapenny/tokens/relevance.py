@@ -8,13 +8,13 @@ asks for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hapenny.core.patterns import pattern
 from hapenny.tokens.analysis import STOP_WORDS, is_vietnamese, query_weights, terms
 from hapenny.tokens.multi_hop import bridges, expand
 from hapenny.tokens.passages import STEM, Passage
@@ -85,7 +85,7 @@ def vector_features(passages: Sequence[Passage], vector: Any, lexical: Floats, l
 
 _TRANSCRIPT = 100
 """Units from which a context is read as a transcript."""
-_NAMED = re.compile(r"(?<=[\s(\"'“])[A-ZĐÀ-Ỵ][\w'’-]+|\d[\d.,]*")
+_NAMED = pattern(r"(?<=[\s(\"'“])[A-ZĐÀ-Ỵ][\w'’-]+|\d[\d.,]*")
 
 
 def featurise(question: str, passages: Sequence[Passage]) -> Floats:

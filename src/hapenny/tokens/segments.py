@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 
-_ABBREVIATION = re.compile(
+from hapenny.core.patterns import pattern
+
+_ABBREVIATION = pattern(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|No|Nos|Vol|Fig|Inc|Ltd|Co|Corp|Gen|Col|Lt|Sgt|Capt|Rev|Hon|Gov|Sen|Rep"
     r"|Mt|Ft|approx|ca|cf|e\.g|i\.e|a\.m|p\.m|al|ed|eds|pp|op|cit|lit|TP|ThS|GS|PGS|TS|Tp|Q)|\b[A-Za-z]|\.[A-Za-z])\.$"
 )
-_BOUNDARY = re.compile(
+_BOUNDARY = pattern(
     r"(?<=[.!?…])[\"'”’)\]]*(\s+)(?=[\"'“‘(\[¿¡]*[^\sa-z])|(?<=[。！？])[」』）\"]*()(?=[^。！？」』）\"])"
 )
-_LINES = re.compile(r"\n+")
+_LINES = pattern(r"\n+")
 
 
 def sentences(text: str) -> list[str]:

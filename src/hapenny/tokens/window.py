@@ -10,7 +10,6 @@ together, and what is needed is recalled by relevance with the session's facts k
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
@@ -20,6 +19,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from hapenny.core.messages import Block, Data, Message, Text, Thinking, Tool, ToolResult, ToolUse
+from hapenny.core.patterns import pattern
 from hapenny.core.stage_spec import INSIDE
 from hapenny.tokens.exact import exact_calls, quotes
 from hapenny.tokens.lossless import Shrinker, are_records, minify
@@ -226,7 +226,7 @@ def clearing_pays(removed: float, behind: float, saved: float, expected_calls: f
     return price <= saved and removed * prices.read * expected_calls > 2 * price
 
 
-_FACT = re.compile(
+_FACT = pattern(
     r"[\w.+-]{1,64}@[\w-]{1,64}\.[\w.]+|\b(?=[\w-]{0,64}\d)[A-Za-z0-9][\w:.-]{2,}\b|\b[A-Z][a-zà-ỹ]+(?: [A-ZĐ][\w'-]+)+|https?://\S+"
 )
 

@@ -3,11 +3,10 @@
 import asyncio
 
 import pytest
-import structlog
 
-from hapenny.core import log
 from hapenny.server.transport.limits import Limits, Usage
 from hapenny.server.transport.messages import Request, Response
+from tests.log_lines import log_lines
 from tests.server.transport.house import CLOSE, Client, ask, get, post, serving
 from tests.settling import eventually
 
@@ -84,11 +83,10 @@ async def test_beyond_the_bound_newcomers_are_told_and_the_log_says_it_once() ->
         await go.wait()
         return Response(b"done")
 
-    log.ready()
     async with serving(wait, connections=2) as (_, port, service):
         busy = [(await Client.to(port)).say(get("/", CLOSE)) for _ in range(2)]
         await eventually(lambda: service.under_way == 2)
-        with structlog.testing.capture_logs() as logs:
+        with log_lines() as logs:
             for _ in range(3):
                 came = await ask(port, get())
                 assert came == b"" or came.startswith(b"HTTP/1.1 503 ")

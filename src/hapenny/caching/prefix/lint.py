@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from hapenny.core.messages import Block, Document, Request, Text, ToolResult
+from hapenny.core.patterns import pattern
 
 _VOLATILE = {
-    "timestamp": re.compile(
+    "timestamp": pattern(
         r"\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}|\b\d{1,2}:\d{2}:\d{2}\b|"
         r"\b(?:today is|current (?:date|time)|the time is)\b[^.\n]{0,40}\d",
         re.IGNORECASE,
     ),
-    "random-id": re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE),
+    "random-id": pattern(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE),
 }
-_PASSAGES = re.compile(r"<(?:context|documents?|passages?|chunks?|search_results)\b")
+_PASSAGES = pattern(r"<(?:context|documents?|passages?|chunks?|search_results)\b")
 
 
 class Finding(Struct, frozen=True):

@@ -19,7 +19,6 @@ Hashes = npt.NDArray[np.uint64]
 HEAD, TAIL = 3_000, 1_000
 _SPACE, _LETTER, _DIGIT, _SYMBOL, _WIDE, _CONTINUED = range(6)
 _BASE = 0x9E3779B97F4A7C15 | 1
-_MASK = (1 << 64) - 1
 
 
 def _tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
@@ -43,17 +42,16 @@ def _tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
     return kind, folded + 1
 
 
-def _powers(count: int) -> tuple[Hashes, Hashes]:
-    inverse = pow(_BASE, -1, 1 << 64)
-    up, down = [1], [1]
-    for _ in range(count):
-        up.append(up[-1] * _BASE & _MASK)
-        down.append(down[-1] * inverse & _MASK)
-    return np.array(up, dtype=np.uint64), np.array(down, dtype=np.uint64)
+def _powers(base: int, count: int) -> Hashes:
+    """`base` to the powers 0 to `count`, modulo 2**64."""
+    factors = np.full(count + 1, base, dtype=np.uint64)
+    factors[0] = 1
+    return factors.cumprod()
 
 
 _KIND, _FOLDED = _tables()
-_POWERS, _INVERSES = _powers(4 * (HEAD + TAIL) + 8)
+_LONGEST = 4 * (HEAD + TAIL) + 8
+_POWERS, _INVERSES = _powers(_BASE, _LONGEST), _powers(pow(_BASE, -1, 1 << 64), _LONGEST)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _PAIR = np.uint64(0x94D049BB133111EB)
 _FOLD = np.uint64(32)
@@ -188,10 +186,16 @@ def _shape(
             log(1 + count(b'"')),
             log(1 + count(b":")),
             log(min(len(sizes), 41)) if letters else 0.0,
-            np.unique(words).size / max(1, n),
+            _distinct(words) / max(1, n),
             wide / max(1, n),
         )
     )
+
+
+def _distinct(words: Hashes) -> int:
+    """How many different ones there are (`np.unique` would load all of `numpy.ma` for it, at the first request)."""
+    ranked = np.sort(words)
+    return int(np.count_nonzero(ranked[1:] != ranked[:-1])) + 1 if ranked.size else 0
 
 
 _EMPTY = Features(
