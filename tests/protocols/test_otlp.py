@@ -4,20 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hapenny.protocols.otlp import CLIENT, Parent, attribute, fresh_attribute, parent_of, request, span
+from hapenny.protocols.otlp import CLIENT, Parent, attribute, attributes, parent_of, request, span
 
-pytest.importorskip("opentelemetry.proto", reason="not run: the otel extra is not installed")
+messages = pytest.importorskip(
+    "opentelemetry.proto.collector.trace.v1.trace_service_pb2", reason="not run: the otel extra is not installed"
+)
 
 VALUES = st.one_of(
     st.text(max_size=300), st.booleans(), st.integers(-(2**63) + 1, 2**63 - 1), st.floats(allow_nan=False),
     st.lists(st.text(max_size=5), max_size=3),
 )  # fmt: skip
-
-
-def read(body):
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    return ExportTraceServiceRequest.FromString(body)
 
 
 def plain(value):
@@ -28,21 +24,22 @@ def plain(value):
 
 
 @given(st.dictionaries(st.text(max_size=20), VALUES, max_size=6), st.text(max_size=300), st.integers(0, 2**64 - 1))
-def test_a_reader_finds_what_was_written(attributes, name, began):
+def test_a_reader_finds_what_was_written(told, name, began):
     parent = Parent(bytes(range(16)), bytes(range(8)), state="a=b", remote=True)
     made = span(
-        b"\x01" * 8, parent, name, CLIENT, began, 7, [attribute(*each) for each in attributes.items()], failed=True,
+        b"\x01" * 8, parent, name, CLIENT, began, 7, attributes({**told, "none": None}), failed=True,
         events=[(5, "first token")],
     )  # fmt: skip
-    other = span(b"\x02" * 8, Parent(bytes(range(16)), b""), name, CLIENT, 1, 2, [fresh_attribute("a", name)])
-    (resource,) = read(request({"service.name": "shop"}, "hapenny", [made, other])).resource_spans
+    other = span(b"\x02" * 8, Parent(bytes(range(16)), b""), name, CLIENT, 1, 2, attribute("a", name))
+    body = request({"service.name": "shop"}, "hapenny", [made, other])
+    (resource,) = messages.ExportTraceServiceRequest.FromString(body).resource_spans
     assert {each.key: plain(each.value) for each in resource.resource.attributes} == {"service.name": "shop"}
     (scope,) = resource.scope_spans
     assert scope.scope.name == "hapenny"
     first, second = scope.spans
     assert (first.trace_id, first.span_id, first.parent_span_id) == (parent.trace, b"\x01" * 8, parent.span)
     assert (first.name, first.kind, first.start_time_unix_nano, first.end_time_unix_nano) == (name, 3, began, 7)
-    assert {each.key: plain(each.value) for each in first.attributes} == attributes
+    assert {each.key: plain(each.value) for each in first.attributes} == told
     assert (first.status.code, first.trace_state, first.flags) == (2, "a=b", 0x301)
     assert [(each.name, each.time_unix_nano) for each in first.events] == [("first token", 5)]
     assert (second.parent_span_id, second.status.code, second.flags) == (b"", 0, 0x101)

@@ -140,8 +140,8 @@ def test_spans_for_xray_are_signed_and_go_in_parts_it_takes():
         export = SpanExport(poster(url, signature, compressed=True), {"service.name": "shop"}, clock, 40, 15_000)
         text = attribute("text", "x" * 500)
         for number in range(100):
-            export.add(span(number.to_bytes(8, "big"), Parent(b"t" * 16, b""), f"span {number}", SERVER, 1, 2, [text]))
-        export.add(span(b"s" * 8, Parent(b"t" * 16, b""), "too long", SERVER, 1, 2, [attribute("text", "x" * 16_000)]))
+            export.add(span(number.to_bytes(8, "big"), Parent(b"t" * 16, b""), f"span {number}", SERVER, 1, 2, text))
+        export.add(span(b"s" * 8, Parent(b"t" * 16, b""), "too long", SERVER, 1, 2, attribute("text", "x" * 16_000)))
         export.close()
     names = []
     for headers, body in came:

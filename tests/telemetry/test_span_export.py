@@ -28,7 +28,7 @@ class Clock(made.Clock):
 
 
 def one(number, name="span"):
-    return span(number.to_bytes(8, "big"), Parent(b"t" * 16, b""), name, SERVER, 1, 2, [])
+    return span(number.to_bytes(8, "big"), Parent(b"t" * 16, b""), name, SERVER, 1, 2, b"")
 
 
 async def sent(export, until):

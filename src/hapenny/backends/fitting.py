@@ -16,7 +16,7 @@ from hapenny.core.answer import Source
 from hapenny.core.events import Event
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Parameters, Request, Text
-from hapenny.core.source import Sink, listen
+from hapenny.core.source import Sink, unheard
 from hapenny.protocols.codec import Codec
 from hapenny.protocols.rules import HOME, Fitted, Undo, fit, reserved
 
@@ -134,10 +134,11 @@ def restored(source: Source, undo: Undo | None) -> Source:
 class _Restored:
     """A source whose events go through an `Undo`."""
 
-    __slots__ = ("_failure", "_source", "_undo")
+    __slots__ = ("_failure", "_listen", "_source", "_undo")
 
     def __init__(self, source: Source, undo: Undo) -> None:
         self._source = source
+        self._listen: Callable[[Sink | None], bool] = getattr(source, "listen", unheard)
         self._undo = undo
         self._failure: Exception | None = None
         """What broke while somebody listened."""
@@ -160,7 +161,7 @@ class _Restored:
 
     def listen(self, sink: Sink | None) -> bool:
         """Hands what holds something for the client to `sink` (`core.source`); False: it has to be read."""
-        return listen(self._source, None if sink is None else partial(self._came, sink))
+        return self._listen(None if sink is None else partial(self._came, sink))
 
     def _came(self, sink: Sink, batch: Sequence[Event] | None) -> None:
         if batch is not None:
@@ -168,7 +169,7 @@ class _Restored:
                 batch = self._undo.flow(batch)
             except Exception as error:  # raised to whoever reads on
                 self._failure = error
-                listen(self._source, None)
+                self._listen(None)
                 batch = None
             else:
                 if not batch:

@@ -14,7 +14,7 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, Completion, Event, begins
 from hapenny.core.log import get_logger
 from hapenny.core.recorder import Heard, Recorder
-from hapenny.core.source import Sink, Source, listen
+from hapenny.core.source import Sink, Source, unheard
 from hapenny.core.transform import EventTransform, Outcome, Transform
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Answer:
     """
 
     __slots__ = (
-        "_clock", "_failure", "_flows", "_head", "_since", "_sink", "_source", "_timed", "_transforms", "begun",
-        "forms", "outcome", "recorder",
+        "_clock", "_failure", "_flows", "_head", "_listen", "_since", "_sink", "_source", "_timed", "_transforms",
+        "begun", "forms", "outcome", "recorder",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,7 @@ class Answer:
     ) -> None:
         self.begun = begun
         self._source = source
+        self._listen: Callable[[Sink | None], bool] = getattr(source, "listen", unheard)
         self._head: Sequence[Event] | None = head or None
         self._transforms: list[Transform] = []
         self._flows: list[Callable[[Sequence[Event]], Sequence[Event]]] = []
@@ -166,9 +167,9 @@ class Answer:
         if sink is None:
             if self._sink is not None:
                 self._sink = None
-                listen(self._source, None)
+                self._listen(None)
             return False
-        if self._head is not None or self.outcome is not None or not listen(self._source, self._came):
+        if self._head is not None or self.outcome is not None or not self._listen(self._came):
             return False
         self._sink = sink
         if self._clock is not None:

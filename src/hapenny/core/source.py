@@ -10,7 +10,7 @@ None to its sink, and is read on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
 
 from hapenny.core.events import Event
 
@@ -39,6 +39,6 @@ class PushSource(Source, Protocol):
         Without a `sink` it goes on saying nothing: nobody wants any for now, which is no fault of the provider's."""
 
 
-def listen(source: Source, sink: Sink | None) -> bool:
-    """Has `source` hand on what comes to `sink`; whether it can."""
-    return hasattr(source, "listen") and cast(PushSource, source).listen(sink)
+def unheard(sink: Sink | None) -> bool:
+    """The `listen` of a source that has none: it has to be read."""
+    return False

@@ -20,8 +20,6 @@ _SAMPLED, _KNOWN, _REMOTE = 0x01, 0x100, 0x200
 """Flags of a span: it is kept; whether its parent is remote is known; it is."""
 _FAILED = b"\x7a\x02\x18\x02"
 """The status of a span that failed: field 15, a message with code (3) ERROR (2)."""
-_REMEMBERED = 256
-"""Letters of the longest value whose form is remembered."""
 _MOST = (1 << 63) - 1
 
 
@@ -29,6 +27,8 @@ def varint(number: int) -> bytes:
     """A number of 0 to 2^64 - 1."""
     if number < 0x80:
         return b"%c" % number
+    if number < 0x4000:
+        return b"%c%c" % (number & 0x7F | 0x80, number >> 7)
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -39,28 +39,26 @@ def varint(number: int) -> bytes:
 
 def _part(tag: bytes, data: bytes) -> bytes:
     """A field of bytes, text or a message."""
-    return b"%b%b%b" % (tag, varint(len(data)), data)
+    size = len(data)
+    return b"%b%c%b" % (tag, size, data) if size < 0x80 else b"%b%b%b" % (tag, varint(size), data)
 
 
 def attribute(name: str, value: Value) -> bytes:
-    """One attribute: field 9 of a span. Its form is remembered where it is a short text, which comes again."""
-    if isinstance(value, str) and len(value) <= _REMEMBERED:
-        return _remembered(name, value)
-    return _part(b"\x4a", _pair(name, value))
+    """One attribute: field 9 of a span."""
+    if type(value) is float:
+        return _before_float(name) + pack("<d", value)
+    return _part(b"\x4a", _key(name) + _part(b"\x12", _any(value)))
 
 
-def fresh_attribute(name: str, value: Value) -> bytes:
-    """The same of what is another one each time."""
-    return _part(b"\x4a", _pair(name, value))
+def attributes(given: Mapping[str, Value | None]) -> bytes:
+    """Several, those that have a value."""
+    return b"".join([attribute(name, value) for name, value in given.items() if value is not None])
 
 
-@lru_cache(2_048)
-def _remembered(name: str, value: str) -> bytes:
-    return _part(b"\x4a", _pair(name, value))
-
-
-def _pair(name: str, value: Value) -> bytes:
-    return _key(name) + _part(b"\x12", _any(value))
+@lru_cache(256)
+def _before_float(name: str) -> bytes:
+    """All of such an attribute but the number's eight bytes."""
+    return _part(b"\x4a", _key(name) + _part(b"\x12", _any(0.0)))[:-8]
 
 
 @lru_cache(1_024)
@@ -74,7 +72,9 @@ def _any(value: Value) -> bytes:
     if isinstance(value, bool):
         return b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, int):
-        return b"\x18" + varint(max(-_MOST, min(_MOST, value)) & 0xFFFF_FFFF_FFFF_FFFF)
+        if not 0 <= value <= _MOST:
+            value = max(-_MOST, min(_MOST, value)) & 0xFFFF_FFFF_FFFF_FFFF
+        return b"\x18" + varint(value)
     if isinstance(value, float):
         return b"\x21" + pack("<d", value)
     return _part(b"\x2a", b"".join([_part(b"\x0a", _any(each)) for each in value]))
@@ -119,7 +119,7 @@ def span(
     kind: int,
     began: int,
     ended: int,
-    attributes: Iterable[bytes],
+    attributes: bytes,
     *,
     failed: bool = False,
     events: Iterable[tuple[int, str]] = (),
@@ -130,7 +130,7 @@ def span(
         id_: 8 bytes.
         parent: its trace, and what it stands in.
         began: nanoseconds of the epoch, as `ended` and the times of `events`.
-        attributes: as `attribute` makes them.
+        attributes: as `attributes` makes them.
     """
     flags = _SAMPLED | _KNOWN | (_REMOTE if parent.remote else 0)
     parts = [
@@ -139,7 +139,7 @@ def span(
         b"\x22\x08" + parent.span if parent.span else b"",
         _part(b"\x2a", name.encode("utf-8", "replace")),
         pack("<BBBQBQ", 0x30, kind, 0x39, began, 0x41, ended),
-        *attributes,
+        attributes,
     ]
     for at, what in events:
         parts.append(_part(b"\x5a", b"\x09" + pack("<Q", at) + _part(b"\x12", what.encode())))
@@ -151,6 +151,6 @@ def span(
 
 def request(resource: Mapping[str, Value], scope: str, spans: Iterable[bytes]) -> bytes:
     """`ExportTraceServiceRequest` with spans of one scope."""
-    about = b"".join([_part(b"\x0a", _pair(name, value)) for name, value in resource.items()])
+    about = b"".join([_part(b"\x0a", _key(name) + _part(b"\x12", _any(value))) for name, value in resource.items()])
     inner = _part(b"\x0a", _part(b"\x0a", scope.encode())) + b"".join(spans)
     return _part(b"\x0a", _part(b"\x0a", about) + _part(b"\x12", inner))

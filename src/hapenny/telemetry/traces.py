@@ -7,6 +7,7 @@ is on the hot path, and no text of a request can get into a span.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from msgspec import Meta, Struct
 from hapenny.backends.kinds import KINDS
 from hapenny.core.clock import Clock
 from hapenny.core.exchange import Exchange
-from hapenny.protocols.otlp import CLIENT, SERVER, Parent, attribute, fresh_attribute, parent_of, span
+from hapenny.protocols.otlp import CLIENT, SERVER, Parent, attribute, attributes, parent_of, span
 from hapenny.telemetry.genai_metrics import GenAiMetrics
 from hapenny.telemetry.rows import CallRow, Row
 from hapenny.telemetry.span_export import SpanExport, poster
@@ -106,13 +107,10 @@ class Traces:
         ids = blake2b(row.id.encode(), digest_size=24).digest()
         parent = caller or Parent(ids[:16], b"")
         first = int.from_bytes(ids[16:], "big")
-        attributes = _request(row)
-        if row.failure is not None:
-            attributes.append(attribute("error.type", row.failure))
         self._export.add(
             span(
                 _id(first), parent, f"hapenny {row.route}", SERVER, _nanoseconds(row.wall),
-                _nanoseconds(row.wall + (row.e2e or 0.0)), attributes, failed=row.failure is not None,
+                _nanoseconds(row.wall + (row.e2e or 0.0)), _request(row), failed=row.failure is not None,
             )
         )  # fmt: skip
         inside = Parent(parent.trace, _id(first), state=parent.state)
@@ -148,34 +146,51 @@ def _id(number: int) -> bytes:
 
 def _call(exchange: Exchange, row: Row, call: CallRow, inside: Parent, id_: bytes) -> bytes:
     operation, provider = _named(row, call)
-    attributes = _attributes(exchange, row, call, operation, provider)
-    if call.failure is not None:
-        attributes.append(attribute("error.type", call.failure))
     ended = call.ended if call.ended is not None else call.started
     events = [(_nanoseconds(row.wall + call.began), "first token")] if call.began is not None else ()
     return span(
         id_, inside, f"{operation} {call.model}", CLIENT, _nanoseconds(row.wall + call.started),
-        _nanoseconds(row.wall + ended), attributes, failed=call.failure is not None, events=events,
+        _nanoseconds(row.wall + ended), _attributes(exchange, row, call, operation, provider),
+        failed=call.failure is not None, events=events,
     )  # fmt: skip
 
 
-def _request(row: Row) -> list[bytes]:
-    given = (
-        ("hapenny.route", row.route),
-        ("hapenny.tenant", row.tenant),
-        ("hapenny.outcome", row.outcome),
-        ("hapenny.intent", row.intent),
-        ("gen_ai.request.model", row.model_asked),
-        ("gen_ai.response.model", row.model_served or None),
-        ("hapenny.feature", row.feature or None),
-        ("hapenny.cache.layer", row.cache_layer if row.cache_hit else None),
-        ("hapenny.ttft", row.ttft),
-        ("hapenny.cost_usd", None if row.actual is None else row.actual * NANO),
-        ("hapenny.saved_usd", None if row.saved is None else row.saved * NANO),
+def _request(row: Row) -> bytes:
+    told = [
+        _of_requests(
+            row.route, row.tenant, row.outcome, row.intent, row.model_asked, row.model_served, row.feature,
+            row.cache_layer if row.cache_hit else None, row.failure,
+        ),
+        attribute("hapenny.request.id", row.id),
+    ]  # fmt: skip
+    if row.ttft is not None:
+        told.append(attribute("hapenny.ttft", row.ttft))
+    if row.actual is not None:
+        told.append(attribute("hapenny.cost_usd", row.actual * NANO))
+    if row.saved is not None:
+        told.append(attribute("hapenny.saved_usd", row.saved * NANO))
+    return b"".join(told)
+
+
+@lru_cache(512)
+def _of_requests(
+    route: str, tenant: str, outcome: str, intent: str, asked: str, served: str, feature: str, layer: str | None,
+    failure: str | None,
+) -> bytes:  # fmt: skip
+    """What many requests have in common."""
+    return attributes(
+        {
+            "hapenny.route": route,
+            "hapenny.tenant": tenant,
+            "hapenny.outcome": outcome,
+            "hapenny.intent": intent,
+            "gen_ai.request.model": asked,
+            "gen_ai.response.model": served or None,
+            "hapenny.feature": feature or None,
+            "hapenny.cache.layer": layer,
+            "error.type": failure,
+        }
     )
-    attributes = [fresh_attribute("hapenny.request.id", row.id)]
-    attributes += [attribute(name, value) for name, value in given if value is not None]
-    return attributes
 
 
 def _named(row: Row, call: CallRow) -> tuple[str, str]:
@@ -184,29 +199,50 @@ def _named(row: Row, call: CallRow) -> tuple[str, str]:
     return OPERATIONS.get(call.purpose, "chat"), provider
 
 
-def _attributes(exchange: Exchange, row: Row, call: CallRow, operation: str, provider: str) -> list[bytes]:
-    parameters = exchange.request.parameters
-    given = (
-        ("gen_ai.operation.name", operation),
-        ("gen_ai.provider.name", provider),
-        ("gen_ai.request.model", call.model),
-        ("gen_ai.response.model", call.model),
+def _attributes(exchange: Exchange, row: Row, call: CallRow, operation: str, provider: str) -> bytes:
+    asked = exchange.request.parameters
+    stopped = row.stopped if call.adopted else None
+    told = [
+        _of_calls(
+            operation, provider, call.model, call.purpose, call.technique, call.provenance, call.region, stopped,
+            call.failure, asked.max_tokens, asked.temperature, asked.top_p,
+        ),
         # The conventions count cached tokens among the input tokens.
-        ("gen_ai.usage.input_tokens", call.input + call.cache_read + call.cache_write + call.cache_write_1h),
-        ("gen_ai.usage.output_tokens", call.output),
-        ("hapenny.purpose", call.purpose),
-        ("hapenny.technique", call.technique),
-        ("hapenny.provenance", call.provenance),
-        ("gen_ai.usage.cache_read.input_tokens", call.cache_read or None),
-        ("gen_ai.usage.cache_write.input_tokens", (call.cache_write + call.cache_write_1h) or None),
-        ("gen_ai.request.max_tokens", parameters.max_tokens),
-        ("gen_ai.request.temperature", parameters.temperature),
-        ("gen_ai.request.top_p", parameters.top_p),
-        ("gen_ai.response.finish_reasons", [row.stopped] if call.adopted and row.stopped else None),
-        ("cloud.region", call.region or None),
-        ("hapenny.cost_usd", None if call.cost is None else call.cost * NANO),
+        attribute("gen_ai.usage.input_tokens", call.input + call.cache_read + call.cache_write + call.cache_write_1h),
+        attribute("gen_ai.usage.output_tokens", call.output),
+    ]  # fmt: skip
+    if call.cache_read:
+        told.append(attribute("gen_ai.usage.cache_read.input_tokens", call.cache_read))
+    if written := call.cache_write + call.cache_write_1h:
+        told.append(attribute("gen_ai.usage.cache_write.input_tokens", written))
+    if call.cost is not None:
+        told.append(attribute("hapenny.cost_usd", call.cost * NANO))
+    return b"".join(told)
+
+
+@lru_cache(512)
+def _of_calls(
+    operation: str, provider: str, model: str, purpose: str, technique: str, provenance: str, region: str,
+    stopped: str | None, failure: str | None, max_tokens: int | None, temperature: float | None, top_p: float | None,
+) -> bytes:  # fmt: skip
+    """What many calls have in common."""
+    return attributes(
+        {
+            "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": provider,
+            "gen_ai.request.model": model,
+            "gen_ai.response.model": model,
+            "hapenny.purpose": purpose,
+            "hapenny.technique": technique,
+            "hapenny.provenance": provenance,
+            "gen_ai.request.max_tokens": max_tokens,
+            "gen_ai.request.temperature": temperature,
+            "gen_ai.request.top_p": top_p,
+            "gen_ai.response.finish_reasons": (stopped,) if stopped else None,
+            "cloud.region": region or None,
+            "error.type": failure,
+        }
     )
-    return [attribute(name, value) for name, value in given if value is not None]
 
 
 def _nanoseconds(seconds: float) -> int:
