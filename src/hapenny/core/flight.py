@@ -17,7 +17,6 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, begins
 from hapenny.core.exchange import Exchange
 from hapenny.core.source import Sink
-from hapenny.core.text_run import TextRun
 
 MAX_BYTES = 64_000_000
 """What the replay buffer holds; a longer answer fails."""
@@ -283,8 +282,6 @@ class Flight:
 
 def _size_of(batch: Sequence[Event]) -> int:
     """About how many bytes events take: their texts, and the frames they came in."""
-    if type(batch) is TextRun:
-        return 2 * len(batch.raw) + _EVENT * len(batch)
     size = 0
     for event in batch:
         raw = event.raw

@@ -26,7 +26,6 @@ from hapenny.core.events import (
     ToolCallDelta,
     Usage,
 )
-from hapenny.core.text_run import TextRun
 from hapenny.core.transform import Outcome, Transform
 
 Begun: TypeAlias = Callable[[], None]
@@ -121,11 +120,6 @@ class Recorder(Transform):
         if collector is not None and collector.take(batch):
             collector = None
         (choice, block), parts = self._place, self._parts
-        if type(batch) is TextRun:
-            output.append(batch.text)
-            if collector is not None:
-                collector.text(batch.choice, batch.block).append(batch.text)
-            return batch
         for event in batch:
             if type(event) is TextDelta:
                 output.append(event.text)
