@@ -212,12 +212,12 @@ class Sending:
             return
         if data is not None:
             try:
-                self._write(data)
+                self._write(data, end=self._pieces.last)
             except Exception as error:
                 stopped.set_exception(error)
                 return
             self._since = self._loop.time()  # bytes that say nothing to the client are no sign of life to it
-            if not self._wire.waits:
+            if not (self._wire.waits or self.finished):
                 return
             listen(self._pieces, None)
         stopped.set_result(None)
