@@ -92,7 +92,7 @@ bench: setup
 	@test -n "$(DATA)" || { echo "make bench DATA=DIR: DIR is the folder with caching/ tokens/ routing/ retrieval/ traces/"; exit 2; }
 	@$(RUN) python -m benchmarks.all --data $(DATA)
 
-# guidellm, aiperf and inference-perf, for tests/loadtest/test_cross_check.py: each in an environment of its own, since they
+# guidellm, aiperf and inference-perf, for tests/studies/loadtest/test_cross_check.py: each in an environment of its own, since they
 # want different versions of the same libraries. inference-perf wants Python 3.12.
 loadtools:
 	@for tool in guidellm==0.8.1 aiperf==0.13.0 inference-perf==0.7.0; do \

@@ -31,12 +31,12 @@ from hapenny.config import Config
 from hapenny.simulation import loop
 from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.loop import VirtualClock
+from hapenny.simulation.workload.shoppers import Message
 from hapenny.studies.paired import compare
 from hapenny.studies.player import Record
 from hapenny.studies.virtual_run import everything
 from hapenny.telemetry.advice import EVIDENCE_SHARE
 from hapenny.telemetry.figures import Advice
-from hapenny.workload.shoppers import Message
 
 MAX_QUALITY_LOSS = 0.02
 STEPS = 4

@@ -11,10 +11,10 @@ from msgspec import Struct
 
 from hapenny.core.messages import Message as Turn
 from hapenny.core.messages import Parameters, Request, Text
-from hapenny.workload import mix as mixes
-from hapenny.workload.mix import Mix
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message, Population
+from hapenny.simulation.workload import mix as mixes
+from hapenny.simulation.workload.mix import Mix
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message, Population
 
 DAYS = 7.0
 

@@ -15,12 +15,12 @@ from hapenny.gateway.gateway import Gateway
 from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit, SimulatedProvider
+from hapenny.simulation.workload.shoppers import Message
+from hapenny.simulation.workload.truth import Truth
 from hapenny.studies.player import Player, Record
 from hapenny.telemetry.advice import Acted, Advised, Watched, advise
 from hapenny.telemetry.figures import Advice, Spent
 from hapenny.telemetry.rows import Row
-from hapenny.workload.shoppers import Message
-from hapenny.workload.truth import Truth
 
 CARD = "current-2026"
 

@@ -28,9 +28,9 @@ from hapenny.retrieval.options import RetrievalOptions
 from hapenny.retrieval.search.collection import Collection
 from hapenny.retrieval.stage import rendered
 from hapenny.simulation.cards import LINEUPS
+from hapenny.simulation.workload.shoppers import Message
 from hapenny.studies.virtual_run import run
 from hapenny.vectors.hashed import HashedEmbedder
-from hapenny.workload.shoppers import Message
 
 WAYS: dict[str, int | None] = {"left out": None, "five": 5, "none": 0}
 

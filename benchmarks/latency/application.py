@@ -17,10 +17,10 @@ from hapenny.server.app import App
 from hapenny.server.transport.messages import Request, Response
 from hapenny.simulation.loop import VirtualLoop
 from hapenny.simulation.provider import SimulatedProvider
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message
 from hapenny.studies.player import in_time
 from hapenny.telemetry.rows import Row
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message
 
 KEY = "benchmark-key-0123456789"
 _ROUNDS = 3

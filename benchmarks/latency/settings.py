@@ -31,11 +31,11 @@ from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.faults import Fault
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit
+from hapenny.simulation.workload import mix as mixes
+from hapenny.simulation.workload.requests import answered, request
+from hapenny.simulation.workload.shoppers import DAY, Message, Population
 from hapenny.telemetry.rows import Row
 from hapenny.vectors.hashed import HashedEmbedder
-from hapenny.workload import mix as mixes
-from hapenny.workload.requests import answered, request
-from hapenny.workload.shoppers import DAY, Message, Population
 
 PRIMARY, OTHER = "us-east-1", "us-west-2"
 SLOW = 3.0

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.arguments import parse
 from hapenny.simulation.cards import LINEUPS
-from hapenny.workload.mix import load
+from hapenny.simulation.workload.mix import load
 from mangaassist_proof.draws import CHANGES, QUICK, Size, burst, draw, in_real_time, sensitivity, steps, world_of
 from mangaassist_proof.report import SEED_PIE, SEED_TABLE, figures, latency, not_reached, rush, short, stepped
 

@@ -23,7 +23,7 @@ from benchmarks.arguments import parse
 from benchmarks.protection import semantic
 from benchmarks.protection.jobs import OVER_HTTP, Job, played
 from benchmarks.protection.scenes import SCENES, Outcome
-from hapenny.workload.mix import load
+from hapenny.simulation.workload.mix import load
 
 
 def main() -> None:

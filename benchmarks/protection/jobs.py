@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.protection import over_http, scenes, semantic
-from hapenny.workload.mix import Mix
+from hapenny.simulation.workload.mix import Mix
 
 OVER_HTTP = "wrong30"
 """The scene that is played over real HTTP, too."""

@@ -19,11 +19,11 @@ from hapenny.config import load
 from hapenny.core.clock import RealClock
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation.cards import LINEUPS
+from hapenny.simulation.workload import truth_file
+from hapenny.simulation.workload.mix import Mix
+from hapenny.simulation.workload.shoppers import Message, Population
 from hapenny.studies.driver import Seen, drive
 from hapenny.telemetry.summary import summarise
-from hapenny.workload import truth_file
-from hapenny.workload.mix import Mix
-from hapenny.workload.shoppers import Message, Population
 
 _ENOUGH = "1000000000"
 _CONFIG = """

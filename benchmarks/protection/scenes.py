@@ -21,10 +21,10 @@ from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.changes import Change
 from hapenny.simulation.latents import Latents
 from hapenny.simulation.provider import SimulatedProvider
+from hapenny.simulation.workload.mix import Mix
+from hapenny.simulation.workload.shoppers import Message, Population
 from hapenny.studies.player import Record
 from hapenny.studies.virtual_run import everything, run
-from hapenny.workload.mix import Mix
-from hapenny.workload.shoppers import Message, Population
 
 CARD = "current-2026"
 ROUTED = ("order_status", "shipping", "small_talk", "returns")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from hapenny.simulation.workload.mix import Mix
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message, Population
 from hapenny.studies.player import Record
 from hapenny.studies.virtual_run import everything, run
-from hapenny.workload.mix import Mix
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message, Population
 
 CARD = "current-2026"
 WINDOW = 500

@@ -17,7 +17,7 @@ from benchmarks.routing import data, parameters, promises
 from benchmarks.routing.measures import apgr, cpt
 from benchmarks.routing.scores import Source, all_scores
 from benchmarks.routing.unlike import unlike
-from hapenny.intents.features import extract
+from hapenny.routing.intents.features import extract
 from hapenny.routing.pareto import dominated
 from hapenny.routing.scorer import Reader, fit
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.routing import data
-from hapenny.intents.features import extract
 from hapenny.routing.complexity import MEASURES, Weights
+from hapenny.routing.intents.features import extract
 
 Floats = npt.NDArray[np.float64]
 PRIOR = {"tokens": 0.12, "symbols": 0.05, "single_letters": 0.02, "how_many": -0.02}

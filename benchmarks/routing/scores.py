@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from benchmarks.routing import cold
 from benchmarks.routing.data import Table, pairs_in, questions
-from hapenny.intents.features import Features, extract
 from hapenny.routing.complexity import MEASURES, Weights
+from hapenny.routing.intents.features import Features, extract
 from hapenny.routing.scorer import Reader, fit
 
 Floats = npt.NDArray[np.float64]

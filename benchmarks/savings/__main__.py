@@ -4,14 +4,14 @@ Money, invoice and latency: one run of each card over sockets; a simulated provi
 processes of their own. Arrivals are those of azure2023_conv, compressed 4x; simulated latencies are not compressed; all
 figures are wall-clock milliseconds, quotas are ample. Beside it a share of the requests goes to a second provider
 directly, on the strong model: the baseline's latency. Quality, frontier and captured: the shop's mix through the same
-pipeline in virtual time (`quality`), S seeds a card. On top stands manga-2024, under `cards` both.
+pipeline in virtual time (`quality`), S seeds a card, by processes of the lowest priority, which fill what the run over
+sockets leaves idle. On top stands manga-2024, under `cards` both.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 import json
 import multiprocessing
 import os
@@ -23,7 +23,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ from benchmarks.savings.clients import ACCESS_KEY, Clients, Seen, streamed
 from benchmarks.savings.traffic import Item, arrivals, build
 from benchmarks.second_invoice import second_invoice
 from hapenny.simulation.cards import LINEUPS
+from hapenny.simulation.workload.mix import Mix
+from hapenny.simulation.workload.mix import load as load_mix
 from hapenny.telemetry.summary import summarise
-from hapenny.workload.mix import Mix
-from hapenny.workload.mix import load as load_mix
 
 CONFIG = """
 server: {{port: 0}}
@@ -187,14 +187,22 @@ async def both(
     return seen, beside
 
 
-def play(card: str, mix: Mix, arguments: argparse.Namespace) -> list[quality.Seed]:
-    """All seeds of a card, as many at once as there are workers: each hangs on its number alone."""
-    numbers = range(1, arguments.seeds + 1)
-    one = functools.partial(quality.play, card, mix, requests=arguments.messages, learning=arguments.learning)
-    if min(arguments.workers, arguments.seeds) == 1:
-        return [one(number) for number in numbers]
-    with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(one, numbers))
+def aside() -> None:
+    """Lets the processes of the run over sockets go before this one."""
+    os.nice(19)
+
+
+def play(pool: ProcessPoolExecutor, mix: Mix, arguments: argparse.Namespace) -> dict[str, list[Future[quality.Seed]]]:
+    """All seeds of all cards, as many at once as there are workers: each hangs on its number alone. What one worker
+    plays next to each other is the same seed on each card, whose questions are the same."""
+    played: dict[str, list[Future[quality.Seed]]] = {card: [] for card in arguments.cards}
+    for first in range(1, arguments.seeds + 1, arguments.workers):
+        for card in arguments.cards:
+            for number in range(first, min(first + arguments.workers, arguments.seeds + 1)):
+                played[card].append(
+                    pool.submit(quality.play, card, mix, number, arguments.messages, arguments.learning)
+                )
+    return played
 
 
 def main() -> None:
@@ -220,11 +228,13 @@ def main() -> None:
     if arguments.records:
         arguments.records.write_text("")
     cards: dict[str, dict[str, Any]] = {}
-    for card in arguments.cards:
-        found = live(card, items, times, arguments.records) if items else {}
-        if arguments.seeds:
-            found |= quality.report(play(card, mix, arguments))
-        cards[card] = found
+    with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"), aside) as pool:
+        played = play(pool, mix, arguments)
+        for card in arguments.cards:
+            cards[card] = live(card, items, times, arguments.records) if items else {}
+        for card in arguments.cards:
+            if played[card]:
+                cards[card] |= quality.report([each.result() for each in played[card]])
     top = cards.get("manga-2024") or next(iter(cards.values()))
     report = {**top, "mix": mix.digest(), "cards": cards}
     print(json.dumps(report, indent=None if arguments.json else 2))

@@ -13,15 +13,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hapenny.routing.complexity import score
 from hapenny.simulation.cards import LINEUPS
+from hapenny.simulation.workload.mix import Mix
+from hapenny.simulation.workload.shoppers import Message, Population
 from hapenny.studies.paired import Paired, compare
 from hapenny.studies.player import Record
 from hapenny.studies.virtual_run import Result, apart, everything, run
-from hapenny.workload.mix import Mix
-from hapenny.workload.shoppers import Message, Population
 
+_VECTORS: dict[str, NDArray[np.float32]] = {}
+"""Of texts that this process has embedded: the cards are asked the same questions, and answers come again."""
 LOSS = 0.01
 FRONTIER = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.05)
 _A_DAY = 40_000
@@ -56,8 +59,9 @@ def play(card: str, mix: Mix, seed: int, requests: int, learning: int, preset: s
 
     def go(config: Any, model: str | None = None, learn: Sequence[Message] = ()) -> Result:
         return run(
-            messages, population.shop, config=config, card=card, seed=seed, latents=seed, model=model, learn=learn
-        )
+            messages, population.shop, config=config, card=card, seed=seed, latents=seed, model=model, learn=learn,
+            vectors=_VECTORS,
+        )  # fmt: skip
 
     off = everything("off", card)
     ours = go(everything(preset, card, max_quality_loss=LOSS), learn=learn)

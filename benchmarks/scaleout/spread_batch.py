@@ -1,6 +1,11 @@
 """A batch spread over workers, of which one is killed and one is stopped for longer than its lease, and whose owner is
 killed and started again: what is lost, what is paid for twice. Over Redis, and on request over every store of leases
-there is."""
+there is.
+
+What a killed worker had sent and has no answer to is in doubt: nobody can know whether it was paid for. The batch runs
+with `in_doubt: hold`, so it ends with these records held; then the operator says that they be asked again. A record is
+lost that has neither its answer nor is held, and in the end that has no answer; `paid_twice` is of all that happens by
+itself; what is paid for again because the operator said so is counted beside it."""
 
 from __future__ import annotations
 
@@ -13,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +26,7 @@ from typing import Any
 from benchmarks.scaleout import fleet
 from benchmarks.scaleout.provider import answer_to
 from benchmarks.scaleout.servers import Postgres, Process, Redis, log
+from hapenny.batch.records import IN_DOUBT
 
 RECORDS = 1_500
 WORKERS = 3
@@ -44,9 +51,10 @@ def _answered(provider: Process) -> int:
 
 
 def measure(folder: Path, redis: Redis, postgres: Postgres, *, all_stores: bool = False) -> dict[str, Any]:
-    """`lost`: records without their answer in the end. `paid_twice`: records whose call was completed more than once.
-    `begun_twice`: those whose call was begun again, because whoever had begun it died. Of several stores the worst
-    counts."""
+    """`lost`: records without their answer in the end, or that ended without one and were not held. `paid_twice`:
+    records whose call was completed more than once, without anybody's word. `in_doubt`: records that were held.
+    `paid_again_by_choice`: those of them that had been paid for. `begun_twice`: records whose call was begun more than
+    once without anybody's word. Of several stores the worst counts."""
     by_store = {"redis": _one(folder / "batch-redis", redis.url, {}, RECORDS)}
     if all_stores:
         by_store["postgres"] = _one(folder / "batch-postgres", postgres.dsn, {}, RECORDS // 2)
@@ -54,7 +62,7 @@ def measure(folder: Path, redis: Redis, postgres: Postgres, *, all_stores: bool 
         with _aws() as (environment, urls):
             for name, url in urls.items():
                 by_store[name] = _one(folder / f"batch-{name}", url, environment, RECORDS // 3)
-    keys = ("lost", "paid_twice", "begun_twice", "records")
+    keys = ("lost", "paid_twice", "in_doubt", "paid_again_by_choice", "begun_twice", "records")
     return {
         "batch": {**{key: max(each[key] for each in by_store.values()) for key in keys}, "stores": by_store},
     }
@@ -94,7 +102,8 @@ def _one(here: Path, store: str, environment: dict[str, str], count: int) -> dic
     config = here / "hapenny.yaml"
     (here / "prices.yaml").write_text(fleet.PRICES)
     text = fleet.CONFIG.format(provider=provider.port, prices=here / "prices.yaml", budget=1_000, quota=600_000)
-    config.write_text(text + 'ledger: null\nstate: ""\n')
+    batch = f"batch: {{journal: {here / 'unused'}, in_doubt: hold, poll_s: 0.5}}\n"
+    config.write_text(text + 'ledger: null\nstate: ""\n' + batch)
     questions = [f"record {number} of the batch" for number in range(count)]
     rows = [
         {
@@ -139,23 +148,26 @@ def _one(here: Path, store: str, environment: dict[str, str], count: int) -> dic
         workers[1].send_signal(signal.SIGCONT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             owner.wait(max(1.0, end - time.monotonic()))
-        done = subprocess.run(
-            [*command, "fetch", name, "--folder", str(here / "journal")], capture_output=True, text=True, check=False
-        )
-        outputs = {row["id"]: json.dumps(row.get("output")) for row in map(json.loads, done.stdout.splitlines())}
-        lost = sum(
-            answer_to(question) not in outputs.get(f"r{number}", "") for number, question in enumerate(questions)
-        )
-        record = fleet.calls(provider)
-        begun: dict[str, int] = {}
-        completed: dict[str, int] = {}
-        for line in record:
-            begun[line[0]] = begun.get(line[0], 0) + 1
-            completed[line[0]] = completed.get(line[0], 0) + (line[5] is not None)
+        asked = dict(zip((f"r{number}" for number in range(count)), questions, strict=True))
+        told = _fetched(command, name, here / "journal")
+        doubtful = [id for id, row in told.items() if IN_DOUBT in row.get("error", "")]
+        lost = {id for id, question in asked.items() if not _right(told.get(id), question)} - set(doubtful)
+        by_itself = fleet.calls(provider)
+        subprocess.run([*command, "again", name, "--folder", str(here / "journal")], capture_output=True, check=False)
+        subprocess.run(
+            [*command, "run", *journal], env={**os.environ, **environment}, capture_output=True, timeout=LIMIT_S,
+            check=False,
+        )  # fmt: skip
+        told = _fetched(command, name, here / "journal")
+        lost |= {id for id, question in asked.items() if not _right(told.get(id), question)}
+        begun, completed = _counted(by_itself)
+        _, in_the_end = _counted(fleet.calls(provider))
         figures = {
-            "lost": lost,
-            "paid_twice": sum(count > 1 for count in completed.values()),
-            "begun_twice": sum(count > 1 for count in begun.values()),
+            "lost": len(lost),
+            "paid_twice": sum(times > 1 for times in completed.values()),
+            "in_doubt": len(doubtful),
+            "paid_again_by_choice": sum(times > max(1, completed[key]) for key, times in in_the_end.items()),
+            "begun_twice": sum(times > 1 for times in begun.values()),
             "records": count,
             "waited_for_the_stopped": waited,
         }
@@ -170,3 +182,21 @@ def _one(here: Path, store: str, environment: dict[str, str], count: int) -> dic
             if process.stdout is not None:
                 process.stdout.close()
         provider.close()
+
+
+def _fetched(command: list[str], name: str, journal: Path) -> dict[str, dict[str, Any]]:
+    """What a batch's records came to, by id."""
+    done = subprocess.run(
+        [*command, "fetch", name, "--folder", str(journal)], capture_output=True, text=True, check=False
+    )
+    return {row["id"]: row for row in map(json.loads, done.stdout.splitlines())}
+
+
+def _right(row: dict[str, Any] | None, question: str) -> bool:
+    """Whether a record has its own answer."""
+    return row is not None and answer_to(question) in json.dumps(row.get("output"))
+
+
+def _counted(record: list[list[Any]]) -> tuple[Counter[str], Counter[str]]:
+    """How often each call was begun and completed, by the provider's record."""
+    return Counter(line[0] for line in record), Counter(line[0] for line in record if line[5] is not None)

@@ -18,14 +18,14 @@ from benchmarks.savings.__main__ import launch
 from hapenny.config import STAGES, load
 from hapenny.core.clock import RealClock
 from hapenny.simulation.cards import LINEUPS
+from hapenny.simulation.workload.mix import load as load_mix
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message, Population
 from hapenny.studies.driver import drive
 from hapenny.studies.traffic_log import read
 from hapenny.studies.whatif import replay
 from hapenny.telemetry.schema import open_ledger
 from hapenny.telemetry.summary import summarise
-from hapenny.workload.mix import load as load_mix
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message, Population
 
 CARD = "current-2026"
 CONFIGS: dict[str, dict[str, Any]] = {

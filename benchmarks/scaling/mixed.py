@@ -14,7 +14,7 @@ from benchmarks.scaling.one_app import SHARES, start
 from benchmarks.scaling.policies import CARD, Case, Hapenny, Rps, case, cheapest_static, grid, tuned, weight
 from benchmarks.scaling.traces import redrawn, requests
 from hapenny.simulation.fleet import full_rate
-from hapenny.workload.trace import Arrival, from_csv
+from hapenny.simulation.workload.trace import Arrival, from_csv
 
 DAY_S = 86_400.0
 TUNE_S = 6 * 3_600.0

@@ -20,7 +20,7 @@ from benchmarks.scaling import servers
 from benchmarks.scaling.policies import OUTPUT_WEIGHT
 from benchmarks.scaling.traces import apart, conversation
 from hapenny.capacity.units import Demand, Growth, Tariff, choose, growth
-from hapenny.workload.trace import Arrival, from_zero
+from hapenny.simulation.workload.trace import Arrival, from_zero
 
 SHARES = (0.35, 0.6)
 WINDOWS = ("1", "60")

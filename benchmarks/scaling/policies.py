@@ -14,7 +14,7 @@ import numpy as np
 from hapenny.capacity.autoscaler import Autoscaler, ScalerOptions
 from hapenny.simulation.batching import ServerCard
 from hapenny.simulation.fleet import FleetSpec, Outcome, Policy, run
-from hapenny.workload.trace import Arrival
+from hapenny.simulation.workload.trace import Arrival
 
 CARD = ServerCard(
     step_s=0.03, sequence_s=0.0015, prefill_tokens_per_s=6_000, kv_tokens=60_000, cached_tokens=0, most=16, start_s=120

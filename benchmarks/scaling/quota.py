@@ -23,6 +23,7 @@ from hapenny.core.exchange import Purpose
 from hapenny.simulation import loop
 from hapenny.simulation.fleet_provider import Provider, ProviderCard, Throttled
 from hapenny.simulation.loop import VirtualClock
+from hapenny.simulation.workload.trace import Arrival, from_csv, from_zero
 from hapenny.stores.counters import MemoryCounters
 from hapenny.studies.arrivals import serve_all
 from hapenny.throughput.dispatch import Dispatcher
@@ -31,7 +32,6 @@ from hapenny.throughput.gate import CallOutcome, Gate, Pass
 from hapenny.throughput.pools import Pool, QuotaSpec, Used
 from hapenny.throughput.queue import Job, Shed
 from hapenny.throughput.quota import Quota
-from hapenny.workload.trace import Arrival, from_csv, from_zero
 
 BEGIN_S = 30.0
 BURNDOWN = 5.0

@@ -18,7 +18,7 @@ from benchmarks.scaling.policies import CARD
 from hapenny.capacity.servers import busiest, least, ttft_p95
 from hapenny.core.clock import RealClock
 from hapenny.simulation.fleet_server import Server
-from hapenny.workload.trace import Arrival, from_csv, from_zero
+from hapenny.simulation.workload.trace import Arrival, from_csv, from_zero
 
 REQUESTS = 500
 TTFT_S = 2.0

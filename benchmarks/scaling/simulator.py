@@ -22,14 +22,14 @@ from hapenny.gateway.gateway import Gateway
 from hapenny.simulation import loop
 from hapenny.simulation.fleet import full_rate
 from hapenny.simulation.loop import VirtualClock
+from hapenny.simulation.workload.mix import load as load_mix
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Population
+from hapenny.simulation.workload.trace import from_csv
 from hapenny.studies.arrivals import serve_all
 from hapenny.studies.logged import Logged, LoggedProvider, Pace, request
 from hapenny.studies.virtual_run import cpu, everything, quiet_collector
 from hapenny.studies.virtual_run import run as virtual_run
-from hapenny.workload.mix import load as load_mix
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Population
-from hapenny.workload.trace import from_csv
 
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
 STRONG = "anthropic.claude-3-sonnet-20240229-v1:0"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hapenny.workload.trace import Arrival, from_csv, from_zero
+from hapenny.simulation.workload.trace import Arrival, from_csv, from_zero
 
 
 def folder(data: Path) -> Path:

@@ -28,11 +28,11 @@ from benchmarks.techniques.workloads import KINDS, Workload, build
 from hapenny.config import STAGES
 from hapenny.core.clock import RealClock
 from hapenny.simulation.cards import LINEUPS
+from hapenny.simulation.workload import truth_file
 from hapenny.studies.driver import Seen, drive
 from hapenny.studies.paired import compare
 from hapenny.telemetry.figures import Scope
 from hapenny.telemetry.summary import summarise
-from hapenny.workload import truth_file
 
 TECHNIQUES: dict[str, tuple[str, ...]] = {
     "exact": ("faq", "mix"),

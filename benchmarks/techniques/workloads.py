@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hapenny.simulation.workload import mix as mixes
+from hapenny.simulation.workload.mix import Mix
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message, Population
 from hapenny.studies.virtual_run import apart
-from hapenny.workload import mix as mixes
-from hapenny.workload.mix import Mix
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message, Population
 
 POLICY = ("returns", "shipping", "store", "small_talk")
 LOOKED_UP = ("order_status", "stock")

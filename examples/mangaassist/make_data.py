@@ -11,10 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from hapenny.workload import truth_file
-from hapenny.workload.mix import load
-from hapenny.workload.shop import Shop, phrases, policies, values
-from hapenny.workload.shoppers import Population
+from hapenny.simulation.workload import truth_file
+from hapenny.simulation.workload.mix import load
+from hapenny.simulation.workload.shop import Shop, phrases, policies, values
+from hapenny.simulation.workload.shoppers import Population
 
 DATA = Path(__file__).parent / "src" / "mangaassist" / "data"
 DAY = 30

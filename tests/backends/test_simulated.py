@@ -14,8 +14,8 @@ from hapenny.core.events import Usage
 from hapenny.core.exchange import Limits, Target
 from hapenny.simulation.loop import VirtualClock, run
 from hapenny.simulation.provider import SimulatedProvider
-from hapenny.workload.truth import Item
-from hapenny.workload.truth_file import save
+from hapenny.simulation.workload.truth import Item
+from hapenny.simulation.workload.truth_file import save
 from tests.backends.servers import asking, drain
 from tests.simulation.helpers import ask
 

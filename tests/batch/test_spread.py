@@ -330,20 +330,80 @@ async def test_an_answer_that_a_killed_worker_had_and_the_store_had_not_is_taken
     subprocess.run(answering, check=False)
     assert await mine.claim(RECORDS[0]) == "answered"
     assert (await mine.answer(RECORDS[0])).output == {"said": "paid for"}
-    assert await mine.claim(RECORDS[1]) == "mine"
+    assert await mine.claim(RECORDS[1]) == "mine", "it had not been sent"
+
+
+async def test_what_a_killed_worker_had_sent_is_in_doubt_and_not_sent_again(tmp_path):
+    place = str(tmp_path / "shards.db")
+    sending = child_of(
+        place,
+        "for record in shard.records: await shards.claim(record)",
+        "shards.spool.sent(record_key(shard.records[0]))",
+        "shards.spool.sent(record_key(shard.records[1]))",
+        "shards.spool.done(record_key(shard.records[1]))",
+        "os.kill(os.getpid(), 9)",
+    )
+    mine = open_shards(place, RealClock())
+    await mine.put(RECORDS[:2], "openai")
+    subprocess.run(sending, check=False)
+    assert await mine.claim(RECORDS[0]) == "answered"
+    assert (await mine.answer(RECORDS[0])).doubt
+    assert await mine.claim(RECORDS[1]) == "mine", "it was refused and not paid for"
+
+
+async def test_of_a_worker_elsewhere_that_gives_no_sign_of_life_all_is_in_doubt_until_it_answers(
+    store, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("hapenny.core.processes.identity", lambda: "another boot/1 2 3")
+    monkeypatch.setattr("hapenny.batch.spool.MEMORY", tmp_path / "of another machine")
+    away, mine = store(), store()
+    await mine.put(RECORDS[:2], "openai")
+    monkeypatch.setattr("hapenny.batch.shards.ALIVE_S", 2.0)  # the clock of S3 counts whole seconds
+    for record in RECORDS[:2]:
+        assert await away.claim(record) == "mine"
+    assert await mine.claim(RECORDS[0]) == "elsewhere"
+    async with asyncio.timeout(30):
+        while await mine.claim(RECORDS[0]) == "elsewhere":
+            await asyncio.sleep(0.1)
+    assert (await mine.answer(RECORDS[0])).doubt
+    assert await away.keep(RECORDS[0], Result("r0", output={"late": True})), "it was only away for long"
+    assert (await mine.answer(RECORDS[0])).output == {"late": True}
+    await away.live()
+    assert await mine.claim(RECORDS[1]) == "elsewhere"
 
 
 def test_what_lies_in_the_store_is_not_kept_twice():
     from hapenny.batch import spool
 
     kept = spool.Spool("worker_x1")
+    kept.sent("a")
+    assert spool.left_behind("worker_x1", "a") == (None, False)
+    assert spool.left_behind("worker_x1", "b").unsent
     kept.add("a", Result("a", output={"n": 1}))
     kept.add("b", Result("b", output={"n": 2}))
     kept.done("a")
-    assert spool.left_behind("worker_x1", "b").output == {"n": 2}
+    assert spool.left_behind("worker_x1", "b").result.output == {"n": 2}
+    assert spool.left_behind("worker_x1", "a").unsent
     assert spool.place("worker_x1").stat().st_mode & 0o777 == 0o600
     kept.done("b")
-    assert spool.left_behind("worker_x1", "a") is None
+    assert spool.place("worker_x1").stat().st_size == 0
     kept.close()
     assert not spool.place("worker_x1").exists()
-    assert spool.left_behind("../etc/passwd", "a") is None
+    assert spool.left_behind("worker_x1", "a") == (None, False), "nobody knows"
+    assert spool.left_behind("../etc/passwd", "a") == (None, False)
+
+
+def test_the_calls_under_way_take_no_more_memory_however_many_there_were():
+    from hapenny.batch import spool
+
+    kept = spool.Spool("worker_x2")
+    kept.sent("always under way")
+    for number in range(3_000):
+        kept.sent(str(number))
+        kept.add(str(number), Result(str(number), output={"text": "x" * 1_000}))
+        kept.done(str(number))
+    assert spool.place("worker_x2").stat().st_size < 600_000
+    assert spool.left_behind("worker_x2", "always under way") == (None, False)
+    assert spool.left_behind("worker_x2", "17").unsent
+    kept.done("always under way")
+    kept.close()

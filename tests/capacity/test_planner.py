@@ -10,7 +10,7 @@ from hapenny.capacity.need import need
 from hapenny.capacity.planner import Wanted, plan
 from hapenny.capacity.servers import least, ttft_p95
 from hapenny.catalog import resolve
-from hapenny.workload.trace import Arrival
+from hapenny.simulation.workload.trace import Arrival
 
 SONNET = "anthropic.claude-3-sonnet-20240229-v1:0"
 STEADY = [Arrival(0.25 * number, 500, 50) for number in range(2_400)]

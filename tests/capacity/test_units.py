@@ -5,7 +5,7 @@ import math
 import pytest
 
 from hapenny.capacity.units import Demand, Growth, Tariff, choose, growth
-from hapenny.workload.trace import Arrival
+from hapenny.simulation.workload.trace import Arrival
 
 TARIFF = Tariff(
     input_usd=3.0, output_usd=15.0, unit_tokens_per_s=1_000, unit_usd_per_h=5.0, burndown=5.0, window_s=60.0

@@ -30,11 +30,13 @@ class Provider:
     def __init__(self):
         self.answered, self.begun = {}, {}
         self.gate = threading.Event()
+        self.free = 0
+        """So many are answered whether the gate is open or not."""
 
     async def __call__(self, request):
         question = (await request.json())["messages"][-1]["content"]
         self.begun[question] = self.begun.get(question, 0) + 1
-        while not self.gate.is_set():
+        while not self.gate.is_set() and len(self.answered) >= self.free:
             await asyncio.sleep(0.02)
         self.answered[question] = self.answered.get(question, 0) + 1
         message = {"role": "assistant", "content": f"answer to {question}"}
@@ -72,7 +74,32 @@ def provider():
 
 
 @pytest.fixture
-def spread(tmp_path, provider):
+def place(request, tmp_path, monkeypatch):
+    """The store of the shards, by the test's parameter: a SQLite file where it has none."""
+    kind = getattr(request, "param", "sqlite")
+    if kind in ("s3", "sqs"):
+        import boto3
+        from moto.server import ThreadedMotoServer
+
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        boto3.client("s3").create_bucket(Bucket="batches")
+        boto3.client("sqs").create_queue(QueueName="work.fifo", Attributes={"FifoQueue": "true"})
+        yield {"s3": "s3://batches/shards", "sqs": "sqs://work.fifo/batches/shards"}[kind]
+        server.stop()
+    elif kind == "sqlite":
+        yield str(tmp_path / "shards.db")
+    else:
+        yield request.getfixturevalue({"redis": "redis_url", "postgres": "postgres_dsn"}[kind])
+
+
+@pytest.fixture
+def spread(tmp_path, provider, place):
     """Hands in 40 records over a store, and starts workers there."""
     config = tmp_path / "hapenny.yaml"
     config.write_text(CONFIG.format(port=provider.port))
@@ -81,7 +108,7 @@ def spread(tmp_path, provider):
         for n in range(40)
     ]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    folder, store, begun = tmp_path / "jobs", str(tmp_path / "shards.db"), []
+    folder, store, begun = tmp_path / "jobs", place, []
 
     def start(*words):
         command = [*HAPENNY, *words]
@@ -95,16 +122,25 @@ def spread(tmp_path, provider):
             assert made.stdout.readline().strip() == "waiting for records"
             return made
 
+        def set(self, more):
+            config.write_text(config.read_text() + more)
+
         def submit(self):
             words = ("submit", str(tmp_path / "in.jsonl"), "--within", "1h", "--wait", "--folder", str(folder))
             return start(*words, "-c", str(config), "--spread", store)
 
-        def outputs(self, id):
+        def call(self, *words):
             done = subprocess.run(
-                [*HAPENNY, "fetch", id, "--folder", str(folder)], capture_output=True, text=True, timeout=60
+                [*HAPENNY, *words, "--folder", str(folder)], capture_output=True, text=True, timeout=60, check=True
             )
-            rows = map(json.loads, done.stdout.splitlines())
-            return {row["id"]: row["output"]["choices"][0]["message"]["content"] for row in rows if row["output"]}
+            return done.stdout
+
+        def run(self):
+            return start("run", "--folder", str(folder), "-c", str(config), "--spread", store)
+
+        def outputs(self, id):
+            rows = [json.loads(line) for line in self.call("fetch", id).splitlines()]
+            return {row["id"]: row["output"]["choices"][0]["message"]["content"] for row in rows if row.get("output")}
 
     yield Spread()
     for each in begun:
@@ -152,9 +188,47 @@ def test_a_worker_that_is_stopped_and_one_that_is_killed_cost_nothing_twice(spre
         assert each.wait(30) == 0
 
 
+STORES = [
+    "sqlite",
+    pytest.param("redis", marks=[pytest.mark.long, pytest.mark.redis]),
+    pytest.param("postgres", marks=[pytest.mark.long, pytest.mark.postgres]),
+    pytest.param("s3", marks=pytest.mark.long),
+    pytest.param("sqs", marks=pytest.mark.long),
+]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("place", STORES, indirect=True)
+def test_what_a_killed_worker_had_sent_is_asked_again_when_the_operator_says_so_and_nothing_else_twice(
+    spread, provider, tmp_path
+):
+    spread.set(f'batch: {{journal: "{tmp_path}/unused", in_doubt: hold}}\n')
+    provider.free = 8
+    killed, owner = spread.worker(), spread.submit()
+    until(lambda: 8 <= len(provider.answered) < len(provider.begun), 60)
+    killed.kill()
+    killed.wait(10)
+    provider.gate.set()  # the provider is paid for what it had, whoever is there to take it
+    spread.worker()
+    id = owner.stdout.readline().strip()
+    assert owner.wait(60) == 0
+    (status,) = json.loads(spread.call("status", id, "--json"))
+    outputs = spread.outputs(id)
+    assert set(provider.answered.values()) == {1}
+    assert len(provider.answered) == 40
+    assert 0 < status["held"] <= 40 - 8
+    assert status["in_doubt"] == status["held"] == status["failed"] == 40 - len(outputs)
+    assert status["state"] == "completed"
+    assert "again" in spread.call("status", id)
+    assert spread.call("again", id).startswith(f"{status['held']} records")
+    assert spread.run().wait(60) == 0
+    assert spread.outputs(id) == {f"r{n}": f"answer to record {n}" for n in range(40)}
+    assert sum(count > 1 for count in provider.answered.values()) == status["held"], "what was asked for, once more"
+
+
 @pytest.mark.long
 @pytest.mark.timeout(180)
-def test_what_a_killed_worker_had_under_way_is_asked_again_at_once(spread, provider):
+def test_by_default_it_is_asked_again_after_all_others(spread, provider):
     killed, owner = spread.worker(), spread.submit()
     until(lambda: len(provider.begun) >= 16)
     killed.kill()
@@ -164,3 +238,7 @@ def test_what_a_killed_worker_had_under_way_is_asked_again_at_once(spread, provi
     id = owner.stdout.readline().strip()
     assert owner.wait(60) == 0
     assert spread.outputs(id) == {f"r{n}": f"answer to record {n}" for n in range(40)}
+    (status,) = json.loads(spread.call("status", id, "--json"))
+    assert (status["held"], status["failed"], status["succeeded"]) == (0, 0, 40)
+    assert 0 < status["in_doubt"] <= 16
+    assert sum(count > 1 for count in provider.begun.values()) <= status["in_doubt"]

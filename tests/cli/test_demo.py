@@ -5,7 +5,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from hapenny.cli.demo import demo
-from hapenny.workload.mix import DEFAULT
+from hapenny.simulation.workload.mix import DEFAULT
 
 
 def test_saving_invoice_and_quality_stand_together(tmp_path: Path) -> None:

@@ -65,6 +65,72 @@ def test_what_no_passage_says_is_not(answer, question):
     assert not carried(answer, question)
 
 
+RECORDS = (("Paper Lantern", 3, "8.40"), ("Paper Lantern", 4, "9.10"), ("Glass Harbour", 4, "7.20"))
+FORMS = {
+    "doc": "".join(f"<doc id={n}>\n{name}, volume {n}. Price: {price} euros.\n</doc>\n" for name, n, price in RECORDS),
+    "snippets": "<snippets>"
+    + "".join(f"<snippet>{name}, volume {n}. Price: {price} euros.</snippet>" for name, n, price in RECORDS)
+    + "</snippets>",
+    "search_result": "".join(
+        f'<search_result index="{n}">{name}, volume {n}. Price: {price} euros.</search_result>'
+        for name, n, price in RECORDS
+    ),
+    "numbered": "".join(
+        f"[{at}] {name}, volume {n}. Price: {price} euros.\n" for at, (name, n, price) in enumerate(RECORDS)
+    ),
+    "sources": "".join(
+        f"Source {at}: {name}, volume {n}. Price: {price} euros.\n" for at, (name, n, price) in enumerate(RECORDS)
+    ),
+    "headings": "".join(f"## {name}, volume {n}\nPrice: {price} euros.\n" for name, n, price in RECORDS),
+    "rulers": "\n---\n".join(f"{name}, volume {n}\nPrice: {price} euros." for name, n, price in RECORDS),
+    "table": "| title | volume | price |\n|---|---|---|\n"
+    + "".join(f"| {name} | {n} | {price} |\n" for name, n, price in RECORDS),
+    "bullets": "Our prices:\n" + "".join(f"- {name}, volume {n}: {price} euros\n" for name, n, price in RECORDS),
+    "lines": "title,volume,price\n" + "".join(f"{name},volume {n},{price}\n" for name, n, price in RECORDS),
+    "json": json.dumps([{"title": name, "volume": n, "price": price} for name, n, price in RECORDS]),
+    "json below": json.dumps(
+        {"shop": "north", "books": [{"title": name, "volume": n, "price": price} for name, n, price in RECORDS]}
+    ),
+    "json said": "Results: "
+    + json.dumps([{"title": name, "volume": n, "price": price} for name, n, price in RECORDS])
+    + " (three found)",
+    "json lines": "".join(
+        json.dumps({"title": name, "volume": n, "price": price}) + "\n" for name, n, price in RECORDS
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_however_passages_are_written_a_neighbours_value_is_not_taken(form):
+    evidence = FORMS[form]
+    assert carried("Paper Lantern volume 4 costs 9.10 euros.", PRICE, evidence)
+    assert not carried("Paper Lantern volume 4 costs 8.40 euros.", PRICE, evidence)
+    assert not carried("Paper Lantern volume 4 costs 7.20 euros.", PRICE, evidence)
+
+
+@pytest.mark.parametrize("form", ["json", "json below"])
+def test_a_tool_that_returns_a_list_does_not_mix_its_records_up(form):
+    messages = (
+        Message("user", (Text(PRICE),)),
+        Message("assistant", (ToolUse("c", "search", "{}"),)),
+        Message("tool", (ToolResult("c", (Text(FORMS[form]),)),)),
+    )
+    request = Request(protocol="openai", model="auto", messages=messages)
+    assert grounded(Said("Paper Lantern volume 4 costs 9.10 euros."), request, PRICE)
+    assert not grounded(Said("Paper Lantern volume 4 costs 8.40 euros."), request, PRICE)
+
+
+def test_a_long_list_with_much_beside_it_is_not_written_out_over_and_over():
+    huge = json.dumps({"about": "x" * 50_000, "rows": [{"n": number} for number in range(5_000)]})
+    assert not carried("Paper Lantern volume 4 costs 9.10 euros.", PRICE, huge)
+
+
+def test_an_answer_of_thousands_of_sentences_is_not_compared_with_thousands():
+    rows = "".join(f"Paper Lantern, volume {n}. Price: {n}.10 euros.\n" for n in range(2_000))
+    answer = " ".join(f"Paper Lantern volume {n} costs {n}.10 euros." for n in range(300))
+    assert not carried(answer, PRICE, f"<document>\n{rows}</document>")
+
+
 def test_other_languages():
     evidence = "<document>\n紙の灯籠 第3巻\n価格は8.40ユーロ。在庫12冊。\n</document>\n"
     assert carried("『紙の灯籠』3巻の価格は8.40ユーロです。", "紙の灯籠3巻の価格は?", evidence)

@@ -36,3 +36,8 @@ def test_similarity():
     assert judges.similarity([1, 0], [2, 0]) == pytest.approx(1)
     assert judges.similarity([1, 0], [-1, 0]) == 0
     assert judges.similarity([0, 0], [1, 0]) == 0
+
+
+@pytest.mark.parametrize("answer", ["9" * 5000 + "/3", "1/" + "9" * 5000, "9" * 400 + "/7", "5/0", "9" * 5000])
+def test_a_number_that_no_float_holds_is_none(answer):
+    assert judges.number(answer) is None

@@ -11,9 +11,16 @@ import re
 import pytest
 from benchmarks.growing import superlinear
 
-ROOMS = ("core", "counting", "intents", "vectors", "guarding", "caching", "retrieval", "routing", "tokens", "telemetry")
+ROOMS = (
+    "core", "counting", "protocols", "vectors", "guarding", "caching", "retrieval", "routing", "tokens", "telemetry",
+    "evidence", "tuning", "responsive", "throughput", "prefetch", "batch", "admission", "backends", "server",
+)  # fmt: skip
 ELSEWHERE = {
+    "core.questions.GIVES": "matched at the first 160 characters of a line alone",
+    "protocols.openai.errors._CODE": "matched against a whole code alone",
+    "evidence.judges._FRACTION": "matched against a whole text alone",
     "guarding.credentials._SHAPES": "matched where a key begins alone, and a key's length is bounded",
+    "protocols.pasted_errors._LEADING": "matched at a text's beginning alone",
     "tokens.compact.LITERAL": "matched at the beginning of a value alone",
     "tokens.expand._LENGTH": "matched at one place alone",
 }

@@ -1,8 +1,8 @@
 """Retrieval sized to the question keeps what the answer rests on."""
 
-from hapenny.workload.mix import load
-from hapenny.workload.shop import estimate
-from hapenny.workload.shoppers import Population
+from hapenny.simulation.workload.mix import load
+from hapenny.simulation.workload.shop import estimate
+from hapenny.simulation.workload.shoppers import Population
 from mangaassist.context import is_record, sized
 from mangaassist.recognise import Titles
 

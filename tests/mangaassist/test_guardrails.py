@@ -12,8 +12,8 @@ from hapenny.guarding.policy import Policy
 from hapenny.guarding.request_guard import RequestGuard
 from hapenny.simulation.cards import MANGA_2024
 from hapenny.simulation.provider import SimulatedProvider
-from hapenny.workload.mix import load
-from hapenny.workload.shoppers import Population
+from hapenny.simulation.workload.mix import load
+from hapenny.simulation.workload.shoppers import Population
 from mangaassist.cli import demo_config
 from mangaassist.denied import DECLINED, DENIED, own_words
 from mangaassist.gateway_config import TECHNIQUES, gateway_config

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from hapenny.simulation.workload.mix import load
 from hapenny.studies.player import Record
-from hapenny.workload.mix import load
 from mangaassist_proof.drawings import gantt, pies, slices
 from mangaassist_proof.draws import (
     CHANGES,
@@ -21,7 +21,7 @@ from mangaassist_proof.draws import (
 from mangaassist_proof.evaluate import evaluate
 from mangaassist_proof.frontier import by_tier, frontier
 from mangaassist_proof.page import page
-from mangaassist_proof.play import Played
+from mangaassist_proof.play import Played, play_off
 from mangaassist_proof.proof import disagreement
 from mangaassist_proof.report import SEED_PIE, figures, latency, no_slower, not_reached, short, stepped
 
@@ -53,6 +53,23 @@ def test_a_draw_saves_loses_no_message_and_its_books_add_up(small):
     assert row["quality"]["baseline"] < 1
     assert row["p95_ms"] < 1_500
     assert 0.008 < row["baseline_usd_month"] / 30_000_000 < 0.013
+
+
+def test_what_guardrails_decline_counts_alike_with_everything_off():
+    mix = load()
+    hostile = {"hostile": msgspec.structs.replace(mix.intents["hostile"], share=0.3)}
+    fierce = msgspec.structs.replace(mix, intents=mix.intents | hostile)
+    population, _, _, measured = traffic(fierce, 3, Size(messages=160, tested=0, lived=0))
+    off = play_off(measured, population.shop, deck_of("manga-2024", "gantt", fierce), 3)
+    known = {message.number: message for message in measured}
+    after = {
+        message.number for message in measured
+        if any(known[number].intent == "hostile" for number in message.earlier if number in known)
+    }  # fmt: skip
+    assert all(each.right and not each.failure for each in off.records if each.intent == "hostile")
+    others = [each for each in off.records if each.number in after and each.intent != "hostile"]
+    assert len(others) > 10
+    assert sum(each.right for each in others) > len(others) / 2  # one bad question does not end a session
 
 
 def test_learning_asks_other_questions_than_those_that_are_measured():

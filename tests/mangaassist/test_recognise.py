@@ -2,8 +2,8 @@
 
 import pytest
 
-from hapenny.workload.mix import load
-from hapenny.workload.shoppers import Population
+from hapenny.simulation.workload.mix import load
+from hapenny.simulation.workload.shoppers import Population
 from mangaassist.recognise import Asked, Recogniser, Titles, language_of, toneless
 
 NAMES = [("Paper Cranes", "S1"), ("紙の鶴", "S1"), ("Paper", "S2"), ("Neon Shrine", "S3")]

@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from hapenny.core.errors import RETRYABLE, STATUS, Failure
+from hapenny.core.errors import RETRYABLE, STATUS, Failure, invalid
 from hapenny.protocols import codec
 from hapenny.protocols.known_errors import ROWS, known
 from tests.protocols.recorded_errors import ACCOUNT, RECORDED, TYPE
@@ -190,3 +190,25 @@ def test_a_stream_frame_of_bedrock_says_its_exception():
     throttled = {"message": "wait", "originalStatusCode": 429}
     failure = decoded("bedrock", 424, {TYPE: "modelStreamErrorException"}, throttled)
     assert failure.kind == "rate_limited"
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"type": "invalid_request_error", "code": "invalid_value"}, "invalid_value"),
+        ({"type": "invalid_request_error", "code": "content_policy_violation"}, "content_policy_violation"),
+        ({"type": "invalid_request_error", "code": None}, None),
+        ({"type": "BadRequestError", "code": 400}, None),
+    ],
+)
+def test_openais_clients_keep_the_providers_code_and_words(said, code):
+    body = json.dumps({"error": {"message": "Invalid 'stop'.", "param": "stop", **said}}).encode()
+    failure = codec("openai").decode_error(400, {}, body)
+    error = json.loads(codec("openai").encode_error(failure, "r")[2])["error"]
+    assert (error["message"], error["param"], error["code"]) == ("Invalid 'stop'.", "stop", code)
+
+
+def test_what_the_gateway_refuses_names_field_and_fix():
+    failure = invalid("No.", "stop", "send none")
+    error = json.loads(codec("openai").encode_error(failure, "r")[2])["error"]
+    assert error["message"] == "No. (field: stop) Fix: send none"

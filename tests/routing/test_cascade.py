@@ -125,9 +125,9 @@ async def test_a_deployment_with_a_trained_router_and_a_running_experiment(tmp_p
 
     from hapenny.config import load
     from hapenny.gateway.gateway import Gateway
-    from hapenny.intents.classifier import train
-    from hapenny.intents.features import extract
     from hapenny.routing.certificates import Fingerprint, certify
+    from hapenny.routing.intents.classifier import train
+    from hapenny.routing.intents.features import extract
     from hapenny.routing.router import Trained
     from hapenny.routing.scorer import Reader, fit
     from hapenny.routing.training import save_router

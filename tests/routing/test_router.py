@@ -4,9 +4,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from hapenny.intents.features import extract
 from hapenny.routing.budget import Rates
 from hapenny.routing.certificates import Fingerprint, certify
+from hapenny.routing.intents.features import extract
 from hapenny.routing.options import TierOptions
 from hapenny.routing.router import Router, Trained
 from hapenny.routing.scorer import Reader, fit

@@ -4,8 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from hapenny.intents.features import extract
 from hapenny.routing.certificates import Fingerprint, candidates, certify
+from hapenny.routing.intents.features import extract
 from hapenny.routing.pareto import dominated
 from hapenny.routing.scorer import Options, Reader, Scorer, fit
 

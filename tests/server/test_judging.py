@@ -4,8 +4,8 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from hapenny.intents.features import extract
 from hapenny.routing.certificates import Fingerprint, certify
+from hapenny.routing.intents.features import extract
 from hapenny.routing.router import Trained
 from hapenny.routing.scorer import Reader, fit
 from hapenny.routing.training import save_router

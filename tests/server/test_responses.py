@@ -18,7 +18,7 @@ from hapenny.core.events import BlockStarted, BlockStopped, ToolCallDelta
 from hapenny.protocols.rules import fit
 from tests.backends.servers import serving as listening
 from tests.protocols.test_lossless import RESPONSE, STREAMS, WHOLE
-from tests.server.house import THINKING, TOOLS, Scripted, failure, running, serving
+from tests.server.house import TEXT, THINKING, TOOLS, Scripted, failure, running, serving
 
 CHAT = {
     "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "up",
@@ -215,6 +215,21 @@ class TestAnyBackend:
             with pytest.raises(openai.BadRequestError, match=r"OpenAI backend") as refused:
                 await ask.responses.create(**{"model": "strong", "input": "x", **field})
         assert refused.value.param == next(iter(field))
+
+    @pytest.mark.parametrize("field", ["conversation", "batch_id", "container"])
+    async def test_notes_of_the_client_name_nothing_at_a_provider(self, tmp_path, field):
+        async with serving(tmp_path) as (url, _), client(url) as ask:
+            done = await ask.responses.create(model="strong", input="hi", metadata={field: "mine"})
+        assert done.status == "completed"
+
+    async def test_what_a_hosted_tool_did_before_is_told_to_other_models(self, tmp_path):
+        backend = Fitting(TEXT)
+        called = {"type": "code_interpreter_call", "id": "ci", "container_id": "cntr_1", "code": "1+1", "outputs": []}
+        turns = [{"role": "user", "content": "hi"}, called, {"role": "user", "content": "and?"}]
+        async with serving(tmp_path, backend) as (url, _), client(url) as ask:
+            done = await ask.responses.create(model="strong", input=turns)
+        assert done.status == "completed"
+        assert "1+1" in backend.fitted[-1].messages[1].content[0].text
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_failures_are_openais(self, tmp_path, stream):

@@ -6,7 +6,7 @@ import pytest
 
 from hapenny.simulation.batching import ServerCard
 from hapenny.simulation.fleet import FleetSpec, full_rate, run
-from hapenny.workload.trace import Arrival
+from hapenny.simulation.workload.trace import Arrival
 
 CARD = ServerCard(most=16, start_s=60.0)
 STEADY = [Arrival(0.5 * number, 500, 100) for number in range(2_400)]

@@ -12,7 +12,7 @@ import hapenny
 from hapenny.simulation import latents, make_tables
 from hapenny.simulation.cards import LINEUPS, MANGA_2024
 from hapenny.simulation.latents import Latents
-from hapenny.workload.truth import KINDS, Kind
+from hapenny.simulation.workload.truth import KINDS, Kind
 from tests.simulation.helpers import questions
 
 QUESTIONS = questions(3000)

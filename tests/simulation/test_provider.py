@@ -15,7 +15,7 @@ from hapenny.simulation.cards import CURRENT_2026, LINEUPS, MANGA_2024, Lineup
 from hapenny.simulation.faults import Fault
 from hapenny.simulation.loop import VirtualClock, run
 from hapenny.simulation.provider import Limit, SimulatedProvider
-from hapenny.workload.truth import KINDS
+from hapenny.simulation.workload.truth import KINDS
 from tests.simulation.helpers import HAIKU, HAIKU_ID, SONNET, ask, questions, text_of
 
 

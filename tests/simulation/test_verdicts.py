@@ -9,7 +9,7 @@ from hapenny.evidence import llm
 from hapenny.simulation.cards import MANGA_2024
 from hapenny.simulation.loop import VirtualClock, run
 from hapenny.simulation.provider import SimulatedProvider
-from hapenny.workload.shoppers import Message as Said
+from hapenny.simulation.workload.shoppers import Message as Said
 from tests.simulation.helpers import HAIKU, SONNET
 from tests.simulation.test_voice import GROUNDED, TRUTH, ask, asked_of, provider_of
 

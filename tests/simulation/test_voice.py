@@ -12,11 +12,11 @@ from hapenny.simulation.cards import MANGA_2024
 from hapenny.simulation.grading import is_right, would_be_right
 from hapenny.simulation.loop import VirtualClock, run
 from hapenny.simulation.provider import Limit, SimulatedProvider
-from hapenny.workload.mix import load
-from hapenny.workload.requests import answered, request
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message, Population
-from hapenny.workload.truth import Truth
+from hapenny.simulation.workload.mix import load
+from hapenny.simulation.workload.requests import answered, request
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message, Population
+from hapenny.simulation.workload.truth import Truth
 from tests.simulation.helpers import HAIKU, HAIKU_ID, SONNET
 
 SHOP = Shop()

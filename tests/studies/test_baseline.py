@@ -3,9 +3,9 @@
 import pytest
 
 from hapenny.simulation.cards import MANGA_2024
+from hapenny.simulation.workload.mix import load
+from hapenny.simulation.workload.shoppers import Population
 from hapenny.studies import baseline
-from hapenny.workload.mix import load
-from hapenny.workload.shoppers import Population
 
 
 def test_a_message_costs_about_a_cent() -> None:

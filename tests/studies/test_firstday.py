@@ -7,8 +7,8 @@ from benchmarks.firstday.deployment import Deployment, Ran
 
 from hapenny.simulation import loop
 from hapenny.simulation.loop import VirtualClock
+from hapenny.simulation.workload.requests import request
 from hapenny.studies.virtual_run import everything
-from hapenny.workload.requests import request
 
 
 def test_every_form_of_context_holds_the_same_question():

@@ -6,11 +6,11 @@ import pytest
 from hapenny.simulation.cards import MANGA_2024
 from hapenny.simulation.changes import Change
 from hapenny.simulation.provider import SimulatedProvider
+from hapenny.simulation.workload.mix import load
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message, Population
 from hapenny.studies import virtual_run
 from hapenny.studies.virtual_run import Result, everything, paired, run
-from hapenny.workload.mix import load
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message, Population
 from tests.simulation.helpers import HAIKU_ID, SONNET_ID
 
 SHOP = Shop()

@@ -6,15 +6,15 @@ import pytest
 from msgspec.structs import replace
 
 from hapenny.config import STAGES, load
+from hapenny.simulation.workload.mix import load as load_mix
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Population
 from hapenny.studies.logged import Logged, Pace, request, words
 from hapenny.studies.traffic_log import Log, read
 from hapenny.studies.virtual_run import run
 from hapenny.studies.whatif import QUANTILES, Span, cheaper, replay, settled
 from hapenny.telemetry.ledger import LedgerOptions
 from hapenny.telemetry.summary import summarise
-from hapenny.workload.mix import load as load_mix
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Population
 from tests.studies.deployment import deployed
 
 SONNET = "anthropic.claude-sonnet-5-5"

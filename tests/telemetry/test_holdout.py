@@ -1,9 +1,9 @@
 """The holdout against the rest: who is drawn, and what the report says of both sides."""
 
 from hapenny.config import load
+from hapenny.console.html.quality import holdout_lines
 from hapenny.core.messages import Context, Message, Parameters, Request, Text
 from hapenny.gateway.gateway import Gateway
-from hapenny.pages.quality import holdout_lines
 from hapenny.telemetry.summary import summarise
 
 

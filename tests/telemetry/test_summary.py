@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from hapenny.cli.report import report, span
+from hapenny.console.html.charts import money, seconds
+from hapenny.console.html.report import page
 from hapenny.core.clock import RealClock
-from hapenny.pages.charts import money, seconds
-from hapenny.pages.report import page
 from hapenny.telemetry.ledger import Ledger, LedgerOptions
 from hapenny.telemetry.rows import Entry
 from hapenny.telemetry.summary import Scope, summarise

@@ -19,6 +19,7 @@ from hapenny.admission.options import UserTokenOptions
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.log import get_logger
+from hapenny.core.numbers import finite
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 LEEWAY_S = 60.0
@@ -170,4 +171,4 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return finite(value)

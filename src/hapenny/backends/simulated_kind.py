@@ -66,7 +66,7 @@ def _truth(path: str | None) -> Any:
     """What is right, from a file of `workload.truth_file`."""
     if path is None:
         return None
-    from hapenny.workload.truth_file import load
+    from hapenny.simulation.workload.truth_file import load
 
     return load(path)
 

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from hapenny.batch.begun import Begun, open_since
 from hapenny.batch.journal import Journal, Log
 from hapenny.batch.local import Local
 from hapenny.batch.options import BatchOptions
-from hapenny.batch.records import BatchProvider, BatchRefused, Record, Result
+from hapenny.batch.records import BatchProvider, BatchRefused, Record, Result, in_doubt
 from hapenny.batch.state import Batch, Part, load, named
 from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
@@ -28,6 +29,7 @@ from hapenny.core.log import get_logger
 _log = get_logger("hapenny.batches")
 LONGEST_ID = 512
 """Characters of a record's id."""
+_BEGUN = "begun.jsonl"
 EXPIRED = "the deadline passed before the record was answered"
 """Why a record has no answer for which it is too late."""
 GRACE_S = 3600.0
@@ -48,6 +50,10 @@ class Status(msgspec.Struct, frozen=True):
     saved_share: float
     late: bool
     refused: tuple[str, ...] = ()
+    in_doubt: int = 0
+    """Records of which it is or was in doubt whether they had been answered when a process was killed."""
+    held: int = 0
+    """Those of them that end as errors until somebody says that they be asked again."""
 
 
 class Prepared(NamedTuple):
@@ -177,6 +183,7 @@ class BatchEngine:
     async def step(self, batch: Batch) -> None:
         """One look at a batch: collects what is ready, sends what is missing."""
         self._save(batch)
+        self._look_back(batch)
         for part in [p for p in batch.parts.values() if not p.collected]:
             await self._look(batch, part)
         missing = batch.missing(self.options.attempts)
@@ -236,7 +243,19 @@ class BatchEngine:
         for part in batch.parts:
             self.journal.remove(f"{id}/results-{part}.jsonl")
         self.journal.remove(f"{id}/local.jsonl")
+        self.journal.remove(f"{id}/{_BEGUN}")
         batch.results = {}
+
+    def again(self, id: str, within_s: float) -> int:
+        """Has the records of a batch that are held asked again, and opens it where it was done: how many these are.
+        Raises `OSError`."""
+        batch = self.batches[id]
+        held = batch.held()
+        if held:
+            doubts = {each: batch.doubts[each] for each in held}
+            deadline = max(batch.deadline, self.clock.wall() + within_s)
+            self._note(batch, "again", ids=held, doubts=doubts, deadline=deadline)
+        return len(held)
 
     async def cancel(self, id: str) -> None:
         """Stops a batch; results so far are kept."""
@@ -267,14 +286,13 @@ class BatchEngine:
             state=state,
             total=len(batch.records),
             succeeded=len(good),
-            failed=sum(
-                r.output is None and (not r.retryable or batch.attempts.get(k, 0) >= self.options.attempts)
-                for k, r in batch.results.items()
-            ),
+            failed=sum(r.output is None and not batch.again(r, self.options.attempts) for r in batch.results.values()),
             batched=len(batch.batched),
             on_demand=len(good) - len(batch.batched),
             saved_share=sum(1 - price for price in batch.batched.values()) / max(1, len(good)),
             late=self.clock.wall() > batch.deadline and not batch.done,
+            in_doubt=len(batch.doubts),
+            held=len(batch.held()),
             refused=tuple(dict.fromkeys(f"{p.provider}: {p.refused}" for p in batch.parts.values() if p.refused)),
         )
 
@@ -363,10 +381,28 @@ class BatchEngine:
         """Records in jobs that are not collected."""
         return sum(len(p.ids) for p in batch.parts.values() if not p.collected)
 
+    def _look_back(self, batch: Batch) -> None:
+        """What a process that ended had sent alone and not seen the end of is in doubt. Raises `OSError`."""
+        path = self.journal.folder / batch.id / _BEGUN
+        lost = [] if batch.looked_back else batch.unanswered(open_since(path))
+        if lost:
+            with contextlib.closing(self.journal.log(f"{batch.id}/local.jsonl")) as log:
+                for id in lost:
+                    self._kept(batch, log, in_doubt(id))
+            _log.warning("it is in doubt whether records were answered", batch=batch.id, count=len(lost))
+        batch.looked_back = True
+        self._save(batch)  # what is not on disk is still told by the marks
+        self.journal.remove(f"{batch.id}/{_BEGUN}")
+
     async def _send(self, batch: Batch, ids: list[str]) -> None:
-        with contextlib.closing(self.journal.log(f"{batch.id}/local.jsonl")) as log:
-            keep = partial(self._kept, batch, log)
-            await self.local.run([batch.full(id) for id in ids], keep, batch.deadline + GRACE_S)
+        ids = sorted(ids, key=batch.doubts.__contains__)  # what may be paid for already comes last
+        path = self.journal.folder / batch.id / _BEGUN
+        with (
+            contextlib.closing(self.journal.log(f"{batch.id}/local.jsonl")) as log,
+            contextlib.closing(Begun(path, sync=self.options.in_doubt == "hold")) as begun,
+        ):
+            keep = begun.keeping(partial(self._kept, batch, log))
+            await self.local.run([batch.full(id) for id in ids], keep, batch.deadline + GRACE_S, begun)
         self._save(batch)
         if len(ids) >= 10:
             self._note(batch, "pace", per_s=self.local.per_s)
@@ -387,6 +423,8 @@ class BatchEngine:
 
     def _kept(self, batch: Batch, log: Log, result: Result) -> bool:
         """Takes a result; whether it is on disk. If not it waits in memory: it is not lost, nor asked for again."""
+        if result.doubt:
+            result = msgspec.structs.replace(result, retryable=self.options.in_doubt == "again")
         batch.take(result)
         batch.unsaved.append(result)
         try:

@@ -26,6 +26,10 @@ class Before(Protocol):
         """Whether it may be sent. One that may not is left out."""
         ...
 
+    def back(self, record: Record) -> None:
+        """It was not taken: its call is over and nothing was paid."""
+        ...
+
 
 class Local:
     """Sends records with `invoke`, through the gateway at background priority and flex tier.
@@ -69,10 +73,14 @@ class Local:
             try:
                 output = await self._invoke(record)
             except Withheld:
+                if before is not None:
+                    before.back(record)
                 return
             except Failure as failure:
                 self._limit.observe(Sample(0.0, None, busy, dropped=True))
                 if failure.kind in ("rate_limited", "overloaded", "unavailable", "timeout"):
+                    if before is not None:
+                        before.back(record)
                     waiting.append(record)  # not the record's fault: it waits for a better time
                     pause = max(pause, min(30.0, failure.retry_after or 0.5))
                     return

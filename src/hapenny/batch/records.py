@@ -32,6 +32,16 @@ class Result(msgspec.Struct, frozen=True):
     output: dict[str, Any] | None = None
     error: str = ""
     retryable: bool = True
+    doubt: bool = False
+    """Whether nobody can know if it was answered, and paid for: whoever had sent it was killed, or cut off."""
+
+
+IN_DOUBT = "it was sent by a process that ended before the answer was kept: nobody can know whether it was paid for"
+
+
+def in_doubt(id: str) -> Result:
+    """What became of a record whose call nobody saw the end of."""
+    return Result(id, error=IN_DOUBT, doubt=True)
 
 
 class JobStatus(msgspec.Struct, frozen=True):

@@ -9,10 +9,15 @@ Theory of operation. A lease says who works on a shard. It is a value that the s
 clock, unless its holder renews it; so who was stopped for longer finds, before it sends anything more, that somebody
 else may have it. A claim says who has a record under way. It outlives the lease: a worker that was stopped has calls
 open whose answers wait for it, and to ask again would be to pay twice. Others leave a claimed record alone until its
-answer is there, or its holder has let go of it, or its process has certainly ended (which is known on the same machine
-alone, where also the answers that it had and the store had not are found: `spool`), or the claim is over (`CLAIM_S`,
-longer than a call may last). So a record is asked twice only where whoever had
-it under way died on another machine, or was away for longer than a claim lasts; what was answered never is.
+answer is there, or its holder has let go of it, or its holder is gone: its process has certainly ended (which is known
+on the same machine alone), or it has given no sign of life for `ALIVE_S`, longer than a call may last.
+
+Of what a holder that is gone had claimed three things may be known (`spool`, on the same machine): it had the answer,
+which is taken over; it had not sent the record, which is then sent like any other; or it had sent it. What was sent and
+has no answer is *in doubt*, as is all that a holder on another machine had claimed: a model call has no token under
+which it could be repeated, so that nobody can know whether it was paid for. It is never sent again here. Its answer is
+that it is in doubt, and whoever has the journal decides (`batch.in_doubt`), or the operator. If the holder was only
+away for very long, its answer takes the place of the doubt.
 
 A record's key is a digest of all it says, so that the same record put there again, by a journal that was restarted,
 is the same: its answer is found and not paid for again.
@@ -27,15 +32,15 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from hapenny.batch.records import Record, Result
+from hapenny.batch.records import Record, Result, in_doubt
 from hapenny.batch.spool import Spool, left_behind
 from hapenny.core import processes
 from hapenny.core.clock import Clock
 from hapenny.stores.kv import KeyValue, scanned
 
 LEASE_S = 30.0
-CLAIM_S = 660.0
-"""How long a record that was claimed is left alone: a call ends within ten minutes."""
+ALIVE_S = 660.0
+"""Who has given no sign of life for so long is gone: a call ends within ten minutes."""
 LATER_S = 5.0
 """After so long somebody looks again at a shard whose last records are under way elsewhere."""
 KEPT_S = 7 * 86_400.0
@@ -52,6 +57,8 @@ class Holder(msgspec.Struct, frozen=True):
     id: str
     process: str = ""
     """Its process, for others on the same machine; see `hapenny.core.processes`."""
+    signs: bool = False
+    """Whether it gives signs of life, as workers of earlier versions do not: their claims end by themselves."""
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -85,10 +92,11 @@ class Shards:
         self._clock = clock
         self._space = space
         self.lease_s = lease_s
-        self._me = Holder(clock.new_id("worker_"), processes.identity())
+        self._me = Holder(clock.new_id("worker_"), processes.identity(), signs=True)
         self._mine = msgspec.json.encode(self._me)
         self.spool = Spool(self._me.id)
-        """Answers that are here and not in the store yet."""
+        """What is under way from here, and answers that are not in the store yet."""
+        self._living = False
 
     # -- who has the journal ---------------------------------------------------------------------------------------
 
@@ -177,35 +185,65 @@ class Shards:
 
     # -- workers: records ------------------------------------------------------------------------------------------
 
+    async def live(self) -> None:
+        """Gives a sign of life, which holds for `ALIVE_S`; more than one is needed where calls last. Raises
+        `ConnectionError`."""
+        await self._store.set(self._name("alive", self._me.id), b"", ALIVE_S)
+        self._living = True
+
     async def claim(self, record: Record) -> Claimed:
-        """Whether a record may be sent now; it is ours then until it is answered or released. A claim of ours is
-        renewed. Raises `ConnectionError`."""
+        """Whether a record may be sent now; it is ours then until it is answered or released. Raises
+        `ConnectionError`."""
+        if not self._living:
+            self.spool.open()
+            await self.live()
         key = record_key(record)
         name = self._name("claim", key)
         known: bytes | None = None
-        if not await self._store.compare_and_set(name, None, self._mine, CLAIM_S):
+        if not await self._store.compare_and_set(name, None, self._mine, KEPT_S):
             known = await self._store.get(name)
-            if known is not None and known != self._mine and not _ended(known):
-                return "answered" if await self.answer(record) is not None else "elsewhere"
-            if not await self._store.compare_and_set(name, known, self._mine, CLAIM_S):
-                return "elsewhere"  # somebody was quicker
             if known is not None and known != self._mine:
-                had = left_behind(msgspec.json.decode(known, type=Holder).id, key)
-                if had is not None:  # it is paid for: it had come, and was not in the store yet
-                    await self.keep(record, had)
+                if await self.answer(record) is not None:
+                    return "answered"
+                holder = msgspec.json.decode(known, type=Holder)
+                if not await self._gone(holder):
+                    return "elsewhere"
+                if holder.id:
+                    left = left_behind(holder.id, key)
+                    if not left.unsent:  # its claim stays until it is said what became of it: we may be killed as well
+                        await self.keep(record, left.result or in_doubt(record.id))
+                        return "answered"
+            if not await self._store.compare_and_set(name, known, self._mine, KEPT_S):
+                return "elsewhere"  # somebody was quicker
         if await self.answer(record) is not None:
             return "answered"
         return "mine"
 
+    async def _gone(self, holder: Holder) -> bool:
+        """Whether whoever has a claim is gone for good, as far as anybody can know."""
+        if not holder.id or (holder.process and processes.gone(holder.process)):
+            return True
+        return holder.signs and await self._store.get(self._name("alive", holder.id)) is None
+
     async def release(self, record: Record) -> None:
-        """Lets go of a claim of ours on a record that is not under way. Raises `ConnectionError`."""
+        """Lets go of a claim of ours. A record that was sent and whose call was cut off is in doubt. Raises
+        `ConnectionError`."""
+        if self.spool.was_sent(record_key(record)):
+            await self.keep(record, in_doubt(record.id))
+            return
         name = self._name("claim", record_key(record))
         await self._store.compare_and_set(name, self._mine, msgspec.json.encode(Holder("")), _AT_ONCE_S)
 
     async def keep(self, record: Record, result: Result) -> bool:
-        """Puts an answer there; False: one was there already. Raises `ConnectionError`."""
+        """Puts an answer there; False: one was there already, which was no mere doubt. Raises `ConnectionError`."""
         name = self._name("answer", record_key(record))
-        return await self._store.compare_and_set(name, None, msgspec.json.encode(result), KEPT_S)
+        data = msgspec.json.encode(result)
+        if await self._store.compare_and_set(name, None, data, KEPT_S):
+            return True
+        known = await self._store.get(name)
+        if known is None or result.doubt or not msgspec.json.decode(known, type=Result).doubt:
+            return False
+        return await self._store.compare_and_set(name, known, data, KEPT_S)
 
     async def answered(self, shard: Shard) -> set[str]:
         """Ids of a shard's records that have an answer. Raises `ConnectionError`."""

@@ -42,8 +42,9 @@ class SpreadLocal(Local):
         self._shard = shard
 
     async def run(self, records: Sequence[Record], keep: Keep, until: float, before: Before | None = None) -> None:
-        """Has all records answered by workers; `keep` gets each result as it comes. Nothing is waited for after `until`
-        (wall). A store that is lost is waited for; nothing is lost with it but what was not answered yet."""
+        """Has all records answered by workers; `keep` gets each result as it comes. Workers note themselves what they
+        send: `before` is not asked. Nothing is waited for after `until` (wall). A store that is lost is waited for;
+        nothing is lost with it but what was not answered yet."""
         clock = self._clock
         began, total = clock.now(), len(records)
         left: list[Record] = list(records)

@@ -18,6 +18,8 @@ from hapenny.batch.records import Record, Result
 from hapenny.core.log import get_logger
 
 _log = get_logger("hapenny.batches")
+MOST_DOUBTS = 10
+"""How often a record that is in doubt is sent again without anybody's word."""
 _ANSWER_LOST = "its answer is damaged on disk; hand the record in again if it is still wanted"
 _RECORD_LOST = "the record is damaged on disk; hand it in again"
 
@@ -61,6 +63,12 @@ class Batch:
         """Seconds that whole jobs took, by provider."""
         self.unsaved: list[Result] = []
         """Results that could not be written yet: the disk was full."""
+        self.doubts: dict[str, int] = {}
+        """How often it was in doubt whether a record had been answered."""
+        self.chosen: dict[str, int] = {}
+        """How many of these times the operator said that it be asked again."""
+        self.looked_back = False
+        """Whether what a process that ended had under way is known."""
         self.done = False
         self.cancelled = False
         self.deleted = False
@@ -110,7 +118,10 @@ class Batch:
         known = self.results.get(result.id)
         if known is not None and known.output is not None:
             return
-        self.attempts[result.id] = self.attempts.get(result.id, 0) + 1
+        if result.doubt:
+            self.doubts[result.id] = self.doubts.get(result.id, 0) + 1
+        else:
+            self.attempts[result.id] = self.attempts.get(result.id, 0) + 1
         self.results[result.id] = result
         if price is not None and result.output is not None:
             self.batched[result.id] = price
@@ -124,11 +135,26 @@ class Batch:
             if id in open_ids:
                 continue
             result = self.results.get(id)
-            if result is None or (
-                result.output is None and result.retryable and self.attempts.get(id, 0) < most_attempts
-            ):
+            if result is None or (result.output is None and self.again(result, most_attempts)):
                 missing.append(id)
         return missing
+
+    def again(self, result: Result, most_attempts: int) -> bool:
+        """Whether a record that failed is sent again."""
+        doubts, chosen = self.doubts.get(result.id, 0), self.chosen.get(result.id, 0)
+        if result.doubt:
+            # A record that kills whoever sends it comes to an end as well.
+            return doubts <= chosen or (result.retryable and doubts - chosen < MOST_DOUBTS)
+        return result.retryable and self.attempts.get(result.id, 0) < most_attempts
+
+    def unanswered(self, ids: Iterable[str]) -> list[str]:
+        """Those of the ids that are records of this batch and have no answer."""
+        results = self.results
+        return [id for id in ids if id in self.records and (id not in results or results[id].output is None)]
+
+    def held(self) -> list[str]:
+        """Ids of the records that are in doubt and are not asked again by themselves."""
+        return [id for id, result in self.results.items() if result.doubt and not self.again(result, 0)]
 
     def apply(self, entry: dict[str, Any]) -> None:
         """Follows one journal entry."""
@@ -152,6 +178,11 @@ class Batch:
                     self.took.setdefault(part.provider, []).append(entry["at"] - part.created)
             case "cancelled":
                 self.cancelled, self.cancelled_at = True, entry.get("at")
+            case "again":
+                for id in entry["ids"]:
+                    self.chosen[id] = entry["doubts"][id]
+                self.done, self.ended_at = False, None
+                self.deadline = entry["deadline"]
             case "done":
                 self.done, self.ended_at = True, entry.get("at")
             case "deleted":

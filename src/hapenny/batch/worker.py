@@ -2,8 +2,9 @@
 
 Right before a record is sent its claim is put into the store, under a lease that is known to hold: by the store's word
 within the lease's time, counted by a clock that does not stop with the process. The connection pool looks once more
-before it writes (`hapenny.core.permit`). A worker that wakes from a long stop so sends nothing more of that shard, but
-takes in the answers to what it had under way, which nobody else has asked for.
+before it writes (`hapenny.core.permit`), and then it is noted that the record is sent (`spool`). A worker that wakes
+from a long stop so sends nothing more of that shard, but takes in the answers to what it had under way, which nobody
+else has asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TypeAlias
 
 from hapenny.batch.local import Local
 from hapenny.batch.records import Record, Result
-from hapenny.batch.shards import CLAIM_S, LATER_S, Shard, Shards, record_key
+from hapenny.batch.shards import ALIVE_S, LATER_S, Shard, Shards, record_key
 from hapenny.core.clock import Clock, uptime
 from hapenny.core.log import get_logger
 from hapenny.core.permit import PERMIT
@@ -51,6 +52,8 @@ class Worker:
         self._forms = forms
         self._leaving = asyncio.Event()
         self.answered = 0
+        self.owed: list[Record] = []
+        """Claims of ours that are to be let go of."""
 
     @property
     def leaving(self) -> bool:
@@ -63,9 +66,25 @@ class Worker:
 
     async def run(self, *, until_idle_s: float | None = None) -> None:
         """Works until it is told to leave, or is cancelled, or has found nothing to do for `until_idle_s`."""
+        living = asyncio.get_running_loop().create_task(self._live())
+        try:
+            await self._work(until_idle_s)
+        finally:
+            living.cancel()
+            await asyncio.gather(living, return_exceptions=True)
+
+    async def _live(self) -> None:
+        """Gives signs of life, as long as anything may be under way."""
+        while True:
+            await self.clock.sleep(ALIVE_S / 6)
+            with contextlib.suppress(ConnectionError):  # there are more before it is taken to be gone
+                await self.shards.live()
+
+    async def _work(self, until_idle_s: float | None) -> None:
         idle_since = self.clock.now()
         while not self.leaving:
             try:
+                await self.release()
                 began = self.elapsed()
                 shard = await self.shards.lease(self._forms)
                 if shard is not None:
@@ -79,6 +98,12 @@ class Worker:
                 return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), POLL_S)
+
+    async def release(self) -> None:
+        """Lets go of claims that nothing is under way for. Raises `ConnectionError`: some are left."""
+        while self.owed:
+            await self.shards.release(self.owed[-1])
+            self.owed.pop()
 
     async def _answer(self, shard: Shard, began: float) -> None:
         """Answers what of a shard has no answer yet; ends early where somebody else has taken it over."""
@@ -121,7 +146,6 @@ class _Held:
         self._elapsed = elapsed
         self._turn = asyncio.Lock()
         self.lost = False
-        self.on_renewed: list[Callable[[], None]] = []
 
     def holds(self) -> bool:
         """Whether it certainly holds now, by what the store said last."""
@@ -147,8 +171,6 @@ class _Held:
             except ConnectionError:
                 self.lost = not self.holds()  # nobody can tell us that it is still ours
                 raise
-        for tell in self.on_renewed:
-            tell()
 
 
 class _Work:
@@ -160,10 +182,9 @@ class _Work:
         self.records = records
         self.left = dict(records)
         """Those without an answer so far."""
-        self._claimed: dict[str, float] = {}
-        """Those under way, and when they were claimed."""
+        self._claimed: set[str] = set()
+        """Those that are ours: under way, or about to be."""
         self._writing: set[asyncio.Task[None]] = set()
-        held.on_renewed.append(self._renew_claims)
 
     async def take(self, record: Record) -> bool:
         """Whether a record may be sent now."""
@@ -174,7 +195,7 @@ class _Work:
             try:
                 if not await self._held.sure():
                     return False
-                self._claimed[record.id] = worker.elapsed()
+                self._claimed.add(record.id)
                 claimed = await worker.shards.claim(record)
                 break
             except ConnectionError as error:
@@ -183,10 +204,22 @@ class _Work:
         if claimed == "answered":
             self.left.pop(record.id, None)
         if claimed != "mine":
-            self._claimed.pop(record.id, None)
+            self._claimed.discard(record.id)
             return False
-        PERMIT.set(self._held.holds)
+        key = record_key(record)
+
+        def permit() -> bool:
+            if not self._held.holds():
+                return False
+            worker.shards.spool.sent(key)
+            return True
+
+        PERMIT.set(permit)
         return True
+
+    def back(self, record: Record) -> None:
+        """Its call is over, and nothing was paid."""
+        self._worker.shards.spool.done(record_key(record))
 
     def keep(self, result: Result) -> bool:
         """Takes an answer; False: nothing further is to be begun."""
@@ -197,12 +230,14 @@ class _Work:
         return not self._held.lost
 
     async def settle(self) -> None:
-        """Waits for what is being written, and lets go of what was claimed and has no answer: it is not under way."""
+        """Waits for what is being written, and lets go of what was claimed and has no answer: it is not under way, or
+        was cut off, and is in doubt then."""
         while self._writing:
             await asyncio.wait(set(self._writing))
         for id in list(self._claimed):
-            with contextlib.suppress(ConnectionError):  # its time ends by itself
-                await self._worker.shards.release(self.records[id])
+            self._worker.owed.append(self.records[id])
+        with contextlib.suppress(ConnectionError):  # it is tried again before the next shard
+            await self._worker.release()
 
     async def _keep(self, record: Record, result: Result) -> None:
         """Puts an answer into the store, however long that is away: it is paid."""
@@ -217,20 +252,7 @@ class _Work:
                 await worker.clock.sleep(AGAIN_S)
         worker.shards.spool.done(record_key(record))
         self.left.pop(record.id, None)
-        self._claimed.pop(record.id, None)
-
-    def _renew_claims(self) -> None:
-        """Claims of long calls are renewed well before their time ends."""
-        worker = self._worker
-        for id, since in self._claimed.items():
-            if worker.elapsed() - since > CLAIM_S / 2:
-                self._begin(self._renew(id))
-
-    async def _renew(self, id: str) -> None:
-        began = self._worker.elapsed()
-        with contextlib.suppress(ConnectionError):
-            if await self._worker.shards.claim(self.records[id]) == "mine" and id in self._claimed:
-                self._claimed[id] = began
+        self._claimed.discard(record.id)
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

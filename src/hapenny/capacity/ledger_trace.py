@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from hapenny.simulation.workload.trace import Arrival, from_zero
 from hapenny.telemetry.opened import open_ledger
-from hapenny.workload.trace import Arrival, from_zero
 
 
 def from_ledger(path: Path) -> list[Arrival]:

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from hapenny.workload.trace import Arrival
+from hapenny.simulation.workload.trace import Arrival
 
 
 class Spread(Struct, frozen=True):

@@ -18,7 +18,7 @@ from hapenny.capacity.servers import least
 from hapenny.capacity.units import Demand, Growth, Tariff, choose, growth
 from hapenny.catalog.card import Card
 from hapenny.simulation.fleet_server import ServerCard
-from hapenny.workload.trace import Arrival
+from hapenny.simulation.workload.trace import Arrival
 
 _PICO = 1_000_000
 """Pico-dollars a token, as dollars a million tokens."""

@@ -16,7 +16,7 @@ from msgspec import Struct
 from hapenny.simulation import loop
 from hapenny.simulation.fleet_server import Server, ServerCard
 from hapenny.simulation.loop import VirtualClock
-from hapenny.workload.trace import Arrival
+from hapenny.simulation.workload.trace import Arrival
 
 MOST = 256
 _SAMPLE = 4_000

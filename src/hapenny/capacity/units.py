@@ -20,7 +20,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from hapenny.workload.trace import Arrival
+from hapenny.simulation.workload.trace import Arrival
 
 PARTS = 8
 """Equal stretches of a trace by which its drift is told."""

@@ -139,6 +139,12 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether the model has `capability`."""
         return capability in self.capabilities
 
+    def sells(self, service_tier: str) -> bool:
+        """Whether the model is sold at `service_tier` anywhere: elsewhere its service refuses to be asked for it."""
+        tier = SERVICE_TIERS.get(service_tier)
+        listed = (self.prices, *[contract.prices for contract in self.negotiated])
+        return any(tier in tiers for prices in listed for tiers in prices.values())
+
     def rates(self, service_tier: str = "standard", region_class: str = "in_region", wall: float = 0.0) -> Rates | None:
         """The rates that hold at `wall` (epoch seconds), or None where the price is unknown.
 

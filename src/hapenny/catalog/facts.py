@@ -204,7 +204,7 @@ def burndown(name: str, provider: str) -> int:
         if made.version == (4, 8):
             return 15
         return 5 if made.version >= (3, 7) else 1
-    match = re.search(r"(gpt|kimi-k)-?(\d+)(?:\.(\d+))?(?!\d|b)", name)
+    match = re.search(r"(gpt|kimi-k)-?(\d{1,6})(?:\.(\d{1,6}))?(?!\d|b)", name)
     if match is not None:
         newest = {"gpt": (5, 6), "kimi-k": (3, 0)}[match[1]]
         return 10 if (int(match[2]), int(match[3] or 0)) >= newest else 1

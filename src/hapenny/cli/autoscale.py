@@ -50,7 +50,7 @@ def autoscale(
     from hapenny.capacity import lifecycle, signals
     from hapenny.capacity.autoscaler import Autoscaler, ScalerOptions
     from hapenny.capacity.ledger_trace import from_ledger
-    from hapenny.workload.trace import from_csv
+    from hapenny.simulation.workload.trace import from_csv
 
     if (trace is None) == (ledger is None):
         raise click.UsageError("give either --trace or --ledger")

@@ -151,6 +151,21 @@ def work_(store: str, config: str | None, idle: str, lease: str) -> None:
 
 @batch.command()
 @click.argument("id")
+@click.option("--within", default="24h", show_default=True, help="Deadline from now, if it is later than the batch's.")
+@click.option("--folder", default="hapenny-batch", show_default=True, type=click.Path(path_type=Path))
+def again(id: str, within: str, folder: Path) -> None:
+    """Have the records of a batch asked again of which it is in doubt whether they were answered when a worker was
+    killed, and which are held back because of that (`batch.in_doubt: hold`); `hapenny batch run` then asks them."""
+    for form, engine in look(folder).items():
+        if id in engine.batches:
+            with Opened(folder / form, form, chosen_for(engine.batches[id])) as opened:
+                say(f"{opened.engine.again(id, seconds(within))} records will be asked again")
+            return
+    raise click.ClickException(f"no batch {id} in {folder}")
+
+
+@batch.command()
+@click.argument("id")
 @_shared
 def cancel(id: str, folder: Path, config: str | None, bucket: str, role: str, region: str, spread: str) -> None:
     """Stop a batch; what has been answered is kept."""

@@ -267,8 +267,11 @@ def line(each: Status) -> str:
     """A batch in a line."""
     late = " LATE" if each.late else ""
     refused = "".join(f"\n  not taken by {reason}" for reason in each.refused)
+    if each.held:
+        refused += f"\n  {each.held} may be paid for without an answer: `hapenny batch again {each.id}` asks them again"
+    doubt = f"{each.in_doubt} in doubt, " if each.in_doubt else ""
     return (
-        f"{each.id} {each.state}{late}: {each.succeeded} of {each.total} done, {each.failed} failed, "
+        f"{each.id} {each.state}{late}: {each.succeeded} of {each.total} done, {each.failed} failed, {doubt}"
         f"{each.batched} in batch, {each.on_demand} on demand, {100 * each.saved_share:.1f} % saved{refused}"
     )
 

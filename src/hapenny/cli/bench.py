@@ -14,9 +14,9 @@ import click
 from hapenny.cli.printable import say, say_json
 
 if TYPE_CHECKING:
-    from hapenny.loadtest.plan import Planned
-    from hapenny.loadtest.sender import Sent
-    from hapenny.workload.trace import Arrival
+    from hapenny.simulation.workload.trace import Arrival
+    from hapenny.studies.loadtest.plan import Planned
+    from hapenny.studies.loadtest.sender import Sent
 
 DIALECTS = ("openai", "anthropic", "bedrock")
 _ROUNDS = 4
@@ -25,7 +25,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _objective(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
-    from hapenny.loadtest.figures import OBJECTIVES
+    from hapenny.studies.loadtest.figures import OBJECTIVES
 
     short = {"ttft": "time_to_first_token", "itl": "inter_token_latency", "e2e": "request_latency"}
     bounds = {}
@@ -79,8 +79,8 @@ def bench(
     hapenny bench http://127.0.0.1:8790 http://127.0.0.1:8000 --model NAME
     """
     from hapenny.core.clock import RealClock
-    from hapenny.loadtest.plan import plan, prompts_of
-    from hapenny.workload.trace import from_csv
+    from hapenny.simulation.workload.trace import from_csv
+    from hapenny.studies.loadtest.plan import plan, prompts_of
 
     if sum(each is not None for each in (rate, concurrency, trace)) > 1:
         raise click.UsageError("give one of --rate, --concurrency and --trace")
@@ -122,7 +122,7 @@ async def _run(
 
     from hapenny.backends.kinds import KINDS
     from hapenny.core.clock import RealClock
-    from hapenny.loadtest.sender import Sender
+    from hapenny.studies.loadtest.sender import Sender
 
     clock = RealClock()
     runs: list[list[Sent]] = [[] for _ in urls]
@@ -168,7 +168,7 @@ def _reports(
     urls: Sequence[str], runs: Sequence[Sequence[Sent]], objectives: dict[str, float], model: str
 ) -> dict[str, Any]:
     from hapenny.catalog import resolve
-    from hapenny.loadtest.figures import against, report
+    from hapenny.studies.loadtest.figures import against, report
 
     card = resolve(model)
     names = [url if url not in urls[:place] else f"{url} (again)" for place, url in enumerate(urls)]

@@ -38,7 +38,8 @@ def capacity(
     from hapenny.capacity.utilisation import utilisation
     from hapenny.cli.report import configured
     from hapenny.config import load
-    from hapenny.studies.place_limits import burndown, in_flight, place_limits
+    from hapenny.throughput.options import THROUGHPUT_STAGE
+    from hapenny.throughput.place_limits import burndown, in_flight, place_limits
 
     live: list[dict[str, Any]] = []
     if url:
@@ -47,7 +48,7 @@ def capacity(
         live = call_gateway((url.rstrip("/"), key), "GET", "/v1/throughput").get("utilisation", [])
     try:
         loaded = load(config) if config is not None else None
-        limits = place_limits(loaded, _stated(quotas), live)
+        limits = place_limits(loaded.stages[THROUGHPUT_STAGE] if loaded is not None else None, _stated(quotas), live)
         used = utilisation(
             path or configured(loaded), limits, hours=hours, burndown=burndown, seen=in_flight(live),
             recent_s=live[0]["little_s"] if live else None,

@@ -91,7 +91,7 @@ def compare(
                 points.append({"cheaper": first, "than": second, "from_requests_a_month": volume})
     beaten = dominated({n: f.quality for n, f in by_model.items()}, {n: by_name[n].cost for n in by_model})
     if plot is not None:
-        from hapenny.pages.evidence_charts import pareto
+        from hapenny.console.html.evidence_charts import pareto
 
         marks = [(line.model, line.cost, line.quality, line.pareto) for line in table]
         plot.write_text(pareto(marks, "cost against quality"), encoding="utf-8")

@@ -13,17 +13,17 @@ import click
 from hapenny.cli.report import show, waterfall
 from hapenny.cli.simulate import describe, provider
 from hapenny.config import load
+from hapenny.console.html.report import page
 from hapenny.core.clock import RealClock
 from hapenny.gateway.gateway import Gateway
-from hapenny.pages.report import page
 from hapenny.server.app import App
 from hapenny.simulation.grading import would_be_right
+from hapenny.simulation.workload.mix import MixError
+from hapenny.simulation.workload.mix import load as load_mix
+from hapenny.simulation.workload.shoppers import Message, Population
 from hapenny.studies.driver import Seen, drive
 from hapenny.studies.paired import compare
 from hapenny.telemetry.summary import Summary, summarise
-from hapenny.workload.mix import MixError
-from hapenny.workload.mix import load as load_mix
-from hapenny.workload.shoppers import Message, Population
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -106,9 +106,9 @@ def analyse(
     as_json: bool,
 ) -> None:
     """Analyse NAME from the ledger: sample ratio, the metric, guardrails, secondary metrics."""
+    from hapenny.console.html import evidence_charts as charts
     from hapenny.evidence import formats
     from hapenny.evidence.labels import Labels, read_csv
-    from hapenny.pages import evidence_charts as charts
     from hapenny.tuning.experiment_results import results
 
     if send and not (metrics or runs):
@@ -204,7 +204,7 @@ def replay(
         for metric in _REPLAYED
     ]
     if plot is not None:
-        from hapenny.pages.evidence_charts import intervals
+        from hapenny.console.html.evidence_charts import intervals
 
         plot.write_text(intervals(effects, f"{one.name}, replayed"), encoding="utf-8")
     if as_json:
@@ -267,7 +267,7 @@ def _free(name: str, known: dict[str, Experiment]) -> str:
 
 
 def _said(effect: Effect) -> str:
-    from hapenny.pages.evidence_charts import said
+    from hapenny.console.html.evidence_charts import said
 
     return f"{effect.metric} {effect.control_mean:.4g} -> {effect.arm_mean:.4g} ({said(effect)})"
 

@@ -69,7 +69,7 @@ def plan(
     from hapenny.capacity.where import Needs, where
     from hapenny.catalog import resolve
     from hapenny.cli.plan_tables import as_plain, show
-    from hapenny.workload.trace import from_csv
+    from hapenny.simulation.workload.trace import from_csv
 
     if (trace is None) == (ledger is None):
         raise click.UsageError("give either --trace or --ledger")

@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from hapenny.cli.printable import printable, say, say_json
+from hapenny.console.html.charts import money, seconds, short
 from hapenny.core.clock import RealClock
-from hapenny.pages.charts import money, seconds, short
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from hapenny.cli.printable import say_json
-from hapenny.workload.mix import MixError
+from hapenny.simulation.workload.mix import MixError
 
 GROUP = "hapenny.proofs"
 """Entry points of distributions that bring a study: a callable (mix, draws, messages, workers, quick, html, json) ->

@@ -13,8 +13,8 @@ import click
 import msgspec
 
 from hapenny.catalog import spoken
+from hapenny.console.html.charts import money, seconds, short, shown
 from hapenny.core.clock import RealClock
-from hapenny.pages.charts import money, seconds, short, shown
 from hapenny.telemetry.summary import Group, Latency, Scope, Summary, summarise
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def report(
     with reading(path):
         summary = summarise(path, Scope(since=start, tenant=tenant, route=route, feature=feature))
     if html is not None:
-        from hapenny.pages.report import page
+        from hapenny.console.html.report import page
 
         Path(html).write_text(page(summary), encoding="utf-8")
     if as_json:
@@ -108,7 +108,7 @@ def span(text: str) -> float:
 def show(summary: Summary, console: Console) -> None:
     """Prints the report as tables; names that clients chose are shown as plain text."""
     from hapenny.cli.printable import printable_all
-    from hapenny.pages.report import period
+    from hapenny.console.html.report import period
 
     summary = msgspec.convert(printable_all(msgspec.to_builtins(summary)), Summary)
 
@@ -153,7 +153,7 @@ def show(summary: Summary, console: Console) -> None:
 
 def _quality(summary: Summary, console: Console) -> None:
     """What is known of the quality beside the saving: the loss budget, and the holdout."""
-    from hapenny.pages.quality import NOTHING, budget_lines, holdout_lines, known
+    from hapenny.console.html.quality import NOTHING, budget_lines, holdout_lines, known
 
     if summary.budgets:
         table = _table(
@@ -172,7 +172,7 @@ def _quality(summary: Summary, console: Console) -> None:
 
 def _headline(summary: Summary, console: Console) -> None:
     """What is on saved, what else would save, and what that takes."""
-    from hapenny.pages.quality import underway
+    from hapenny.console.html.quality import underway
 
     share = f" ({summary.saved_share:.1%} of {money(summary.baseline)})" if summary.baseline else ""
     total = summary.advised
@@ -242,7 +242,7 @@ def waterfall(summary: Summary, width: int) -> Table:
 
 def _explained(summary: Summary, console: Console) -> None:
     """What the techniques of the table are, in plain words."""
-    from hapenny.pages.words import words
+    from hapenny.console.html.words import words
 
     for technique in summary.techniques:
         if words(technique.name):

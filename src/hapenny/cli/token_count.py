@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from hapenny.cli.printable import say, say_json
 from hapenny.cli.request_file import read
+from hapenny.console.html.charts import money
 from hapenny.core.errors import Failure
 from hapenny.core.messages import Message, Parameters, Request, Text
-from hapenny.pages.charts import money
 from hapenny.protocols.registry import CODECS
 
 

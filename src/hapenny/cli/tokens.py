@@ -14,10 +14,10 @@ from hapenny.cli.printable import printable_all, say, say_json
 from hapenny.cli.request_file import read
 from hapenny.cli.token_count import count
 from hapenny.config import load
+from hapenny.console.html.charts import money
 from hapenny.core.clock import RealClock
 from hapenny.core.exchange import Target
 from hapenny.counting import Estimators
-from hapenny.pages.charts import money
 from hapenny.protocols.registry import CODECS
 from hapenny.telemetry.pricing import Prices
 from hapenny.tokens.explain import Explanation, Line, explain

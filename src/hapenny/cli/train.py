@@ -95,7 +95,7 @@ def router(
 @click.option("--out", type=_OUT, default=Path("intents.msgpack"), show_default=True)
 def intents(labelled: Path, precision: float, out: Path) -> None:
     """Learn intents from labelled texts; under the precision it says `unknown`."""
-    from hapenny.intents.classifier import train as learn
+    from hapenny.routing.intents.classifier import train as learn
 
     try:
         pairs = [(str(row["text"]), str(row["label"])) for row in map(msgspec.json.decode, lines(labelled))]

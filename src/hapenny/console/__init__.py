@@ -1,4 +1,4 @@
 """The pages people look at: a process of its own that reads ledger and content store, and writes people's labels.
 
-May import anything below except the server.
+May import anything below except server and studies.
 """

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from hapenny.console import render
 from hapenny.console.desk import Desk, Empty, Go, Viewer
+from hapenny.console.html.report import COIN
 from hapenny.console.labels import Labels
 from hapenny.console.place import CARRIED, FILTERS, RANGES, Place
 from hapenny.console.sitemap import BY_PATH, GROUPS, PAGES, Page
 from hapenny.console.views import explorer
-from hapenny.pages.report import COIN
 
 
 class Said(NamedTuple):

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hapenny.pages.charts import money, seconds, shown
-from hapenny.pages.lines import sparkline
-from hapenny.pages.words import words
+from hapenny.console.html.charts import money, seconds, shown
+from hapenny.console.html.lines import sparkline
+from hapenny.console.html.words import words
 
 _HERE = Path(__file__).parent
 STATIC = {"console.css": "text/css; charset=utf-8", "console.js": "text/javascript; charset=utf-8"}

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from hapenny.admission.own_names import own_name
 from hapenny.config import Config
 from hapenny.console import render
 from hapenny.console.desk import Desk, Viewer
@@ -25,7 +26,6 @@ from hapenny.console.login import COOKIE, Logins
 from hapenny.console.pages import Pages, Said
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
-from hapenny.server.perimeter import own_name
 
 _MOST = 40_000
 _POLICY = (

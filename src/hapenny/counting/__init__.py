@@ -1,6 +1,6 @@
 """The learning token estimator: one state per (provider, model), taught by the usage that providers report.
 
-May import stores, protocols, catalog and core.
+May import catalog and core.
 """
 
 from hapenny.counting.base import o200k

@@ -19,19 +19,25 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from hapenny.core.messages import Data, Document, Request, Text, ToolResult
 from hapenny.evidence.facts import Said, fold, negations
+from hapenny.evidence.pieces import pieces
 
 MOST_EVIDENCE, MOST_ANSWER = 120_000, 20_000
 """Characters: what is longer is not looked at, and not supported."""
-_PASSAGE = re.compile(r"\n\s*\n|</?(?:document|passage|context|chunk|source|result|item)\b[^<>\n]{0,200}>")
+_MOST_COMPARED = 50_000
+"""Sentences of an answer times sentences of its evidence, each of which may be compared: some 50 ms. What would take
+more is not supported."""
+_ENDS = ".!?…。！？\n"
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 _DATE = re.compile(r"(\d{1,4})[-./](\d{1,2})[-./](\d{1,4})")
+_GROUPED = re.compile(r"\d+,\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\.\d{3})+,\d+")
+"""A number with a decimal comma, or with marks between its thousands."""
 _WORD = re.compile(r"[^\W\d_]+")
 _EAST = re.compile(r"[\u30a1-\u30ff\u3400-\u9fff]+")
 _KANA = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -40,6 +46,8 @@ _CLAIMED, _VALUED = 0.8, 0.4
 there."""
 _NEAR, _VALUE = 0.98, 1.5
 """How near to the best fit a passage must come, and how much more than a word a number counts in it."""
+_LISTED = 2
+"""Lines from which on a passage may be a list."""
 _COMMON = (
     "a an and are as at be been but by can could did do does for from had has have he her his how i if in into is it "
     "its me my no not of on or our she should so some than that the their them then there these they this to was we "
@@ -58,9 +66,9 @@ class Passage(Struct, frozen=True):
     text: str
 
 
-def evidence(request: Request) -> list[Passage]:
+def evidence(request: Request, question: str = "") -> list[Passage]:
     """The passages of a request: its documents, the texts before its last question, results of tools. Earlier answers
-    of the model are none."""
+    of the model are none, nor is `question`, which would pass for a part of the passage that it was put after."""
     texts: list[str] = []
     for block in request.system:
         if isinstance(block, Text):
@@ -72,8 +80,11 @@ def evidence(request: Request) -> list[Passage]:
             texts.extend(_texts(part))
     if sum(map(len, texts)) > MOST_EVIDENCE:
         return []
-    pieces = [piece for text in texts for piece in _PASSAGE.split(text) if piece.strip()]
-    return [Passage(frozenset(units(piece)), frozenset(numbers(piece)), fold(piece)) for piece in pieces]
+    asked = question.strip()
+    if asked:
+        texts = [text.rstrip().removesuffix(asked) for text in texts]
+    cut = [piece for text in texts for piece in pieces(text)]
+    return [Passage(frozenset(units(piece)), frozenset(numbers(piece)), fold(piece)) for piece in cut]
 
 
 def grounded(said: Said, request: Request, question: str) -> bool:
@@ -100,9 +111,9 @@ def _carried(answers: Sequence[str], request: Request, question: str) -> bool:
     """Whether the evidence of a request carries each of these answers in words."""
     if any(len(answer) > MOST_ANSWER for answer in answers):
         return False
-    bare = fold(question).strip()
-    passages = [each for each in evidence(request) if each.text.strip() != bare]
-    if not passages:
+    passages = evidence(request, question)
+    there = sum(_sentences_of(each.text) for each in passages)
+    if not passages or sum(map(_sentences_of, answers)) * there > _MOST_COMPARED:
         return False
     rarity = _Rarity(passages)
     asked, wanted = frozenset(units(question)), frozenset(numbers(question))
@@ -128,6 +139,7 @@ def _carries(passage: Passage, answer: str, asked: frozenset[str], wanted: froze
     """Whether one passage carries what an answer claims, and it claims something."""
     claims = 0
     there: list[tuple[str, frozenset[str]]] = []
+    lines: list[_Line] = []
     for sentence in _SENTENCE.split(answer):
         names, counts = units(sentence), numbers(sentence)
         if any(each not in passage.numbers and each not in wanted for each in counts):
@@ -141,10 +153,58 @@ def _carries(passage: Passage, answer: str, asked: frozenset[str], wanted: froze
         if not valued and not any(each in passage.units and each not in asked for each in names):
             continue
         there = there or _sentences(passage.text)
+        if valued:
+            lines = lines or _lines(passage.text, asked, wanted)
+            if _mixed_up(lines, counts, wanted):
+                return False
         if not _same_sign(sentence, frozenset((*names, *counts)), there):
             return False
         claims += 1
     return claims > 0
+
+
+class _Line(NamedTuple):
+    """A line of a passage: how much it names of what is asked about, and its numbers."""
+
+    subject: int
+    numbers: frozenset[str]
+
+
+def _lines(text: str, asked: frozenset[str], wanted: frozenset[str]) -> list[_Line]:
+    known = frozenset(map(_plain, wanted))
+    lines = [(asked.intersection(units(line)), frozenset(numbers(line))) for line in text.splitlines()]
+    return [_Line(len(names) + len(known.intersection(map(_plain, counts))), counts) for names, counts in lines]
+
+
+def _mixed_up(lines: Sequence[_Line], counts: Sequence[str], wanted: frozenset[str]) -> bool:
+    """Whether a number of an answer stands in the line of another subject: where another line of the passage names more
+    of what is asked about, and gives a number of the same kind. Lists of records without borders look like that."""
+    if len(lines) < _LISTED:
+        return False
+    known = frozenset(map(_plain, wanted))
+    for each in counts:
+        if _plain(each) in known:
+            continue
+        mine = max((line.subject for line in lines if each in line.numbers), default=0)
+        kind = _kind(each)
+        rivals = (other for line in lines if line.subject > mine and each not in line.numbers for other in line.numbers)
+        if any(_kind(other) == kind and _plain(other) not in known for other in rivals):
+            return True
+    return False
+
+
+def _plain(number: str) -> str:
+    return number.lstrip("0") or "0"
+
+
+def _kind(number: str) -> str:
+    """Whole, with a fraction, or a date or time."""
+    return "whole" if number.isdecimal() else "fraction" if number.count(".") == 1 else "other"
+
+
+def _sentences_of(text: str) -> int:
+    """How many sentences and lines a text has at most."""
+    return 1 + sum(map(text.count, _ENDS))
 
 
 def _sentences(text: str) -> list[tuple[str, frozenset[str]]]:
@@ -232,5 +292,10 @@ def numbers(text: str) -> list[str]:
     values: list[str] = []
     for each in _NUMBER.findall(fold(text)):
         date = _DATE.fullmatch(each)
-        values += [str(int(part)) for part in date.groups()] if date else [each.replace(",", ".")]
+        if date:
+            values += [str(int(part)) for part in date.groups()]
+        elif each.count(",") and not _GROUPED.fullmatch(each):
+            values += each.split(",")  # cells of a row
+        else:
+            values.append(each.replace(",", "."))
     return values

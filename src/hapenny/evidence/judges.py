@@ -42,7 +42,10 @@ def number(text: str) -> float | None:
     fraction = _FRACTION.fullmatch(bare)
     if fraction:
         top, bottom = (fraction[1], fraction[2]) if fraction[1] is not None else (fraction[3], fraction[4])
-        return int(top) / int(bottom) if int(bottom) else None
+        try:
+            return int(top) / int(bottom)
+        except (ValueError, OverflowError, ZeroDivisionError):  # more digits than Python reads, or than a float holds
+            return None
     if not bare or not any(c.isdigit() for c in bare) or not _NUMBER.fullmatch(bare):
         return None
     value = float(bare.replace(",", ""))

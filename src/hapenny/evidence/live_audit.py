@@ -37,8 +37,10 @@ Judged: TypeAlias = Callable[[Said], Awaitable[PairVerdict]]
 
 _SEMANTIC = 0.1
 """Chance of a drawn semantic hit to be audited here: the cache verifies a share of its hits by itself."""
-_DEAR = 0.05
-"""Chance of a drawn request to be asked of the dear model once more, to see what less context would do."""
+_RARELY = 0.05
+_DEAR = {"prose": 0.4}
+"""Chance of a drawn request to be asked of the dear model once more, to see what less context would do, by technique:
+shorter prose is proposed for few requests while it is closed."""
 
 
 class Ask(Protocol):
@@ -137,10 +139,10 @@ class LiveAudit:
         auditor = self.auditors.get(exchange.route)
         if auditor is None:
             return
+        budget = self.budgets.routes[exchange.route]
         auditor.earn(row.actual or 0)
         if not fit(exchange, row):
             return
-        budget = self.budgets.routes[exchange.route]
         budget.seen(exchange, float(row.baseline or 0), routed=auto(exchange))
         changed = changed_by(exchange, self._switch.techniques)
         tiers = budget.openings.get(TIERS) if auto(exchange) else None
@@ -231,7 +233,7 @@ class LiveAudit:
                 continue
             if isinstance(preview, str):
                 verdict = await self._compared(auditor, exchange, Said(preview), reference)
-            elif self._draw(_DEAR):
+            elif self._draw(_DEAR.get(name, _RARELY)):
                 request = msgspec.structs.replace(preview, stream=False)
                 rival = await self._rival(auditor, exchange, request, exchange.baseline, reference, name)
                 verdict = rival.verdict if rival is not None else None

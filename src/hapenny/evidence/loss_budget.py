@@ -33,7 +33,7 @@ WEIGHTS: Mapping[str, float] = {
 EVIDENCED = ("tiers", "templates", "window", "prune", "prose")
 """Techniques that are closed until evidence lets them act."""
 TIERS = "tiers"
-SAMPLED: Mapping[str, int] = {"prune": 8}
+SAMPLED: Mapping[str, int] = {"prune": 8, "prose": 8}
 """Techniques whose decision takes milliseconds of processor time: while closed they watch one request in so many."""
 _WATCHED = 500.0
 """Requests of a route of which all are watched."""

@@ -35,6 +35,8 @@ _CHECKED = 0.05
 _BOTH = 0.15
 """Share of pairs that are asked about in both orders whatever the first verdict: how often verdicts change tells how
 often the judge errs."""
+_BOTH_FIRST = 40
+"""Pairs that all are, before a share of them is: what is unknown of the judge narrows every limit."""
 _PRIOR_PAIRS, _PRIOR_SWAPPED = 20.0, 1.5
 """Such pairs, and verdicts that changed with the places, before there are any."""
 
@@ -111,7 +113,7 @@ class PairJudge:
                 return PairVerdict(1.0, 0, "text")
             return PairVerdict(await self._distance(candidate.text, reference.text), 0, "vectors")
         draw = self._clock.random.random
-        both, turned = draw() < _BOTH, draw() < 0.5
+        both, turned = record.both < _BOTH_FIRST or draw() < _BOTH, draw() < 0.5
         first, second = (reference, candidate) if turned else (candidate, reference)
         judged, cost = await self._model(audited, first.shown(), second.shown(), both)
         record.cost += cost

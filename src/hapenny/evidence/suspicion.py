@@ -5,7 +5,7 @@ Page's cumulative sums (1954) of the log likelihood ratio against rates 2.5 and 
 lower one sees a small change, the higher one sees a large one sooner. Then Wald's sequential test of the same rates, on
 probes made for it alone, settles the matter. A change that lies between what is promised and the lower rate would be
 suspected and cleared again and again; so a third sum, against a rate 1.8 times as high, is kept over suspicions and is
-a proof by itself once it has grown much further.
+a proof by itself once it is as large as one.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _PROVEN = 4.6
 _CLEARED = -3.0
 """Odds of 20 to 1 against the smaller of the changes."""
 _MOST = 0.9
-_LASTING, _LASTED = 1.8, 6.0
-"""The rate of the sum that outlives suspicions, as above, and the odds (400 to 1) at which it is a proof."""
+_LASTING, _LASTED = 1.8, 4.6
+"""The rate of the sum that outlives suspicions, as above, and the odds (100 to 1) at which it is a proof."""
 
 
 class Suspicion:

@@ -57,7 +57,6 @@ from hapenny.gateway.stages import ALWAYS, WATCHING, build_stages, safety_modes
 from hapenny.gateway.state_snapshot import learning_parts, settings
 from hapenny.gateway.tier_rates import tier_rates
 from hapenny.gateway.unstaged_guards import RouteGuards, guards_of
-from hapenny.intents.classifier import read_intents
 from hapenny.prefetch.planner import PrefetchPlanner
 from hapenny.responsive.burn import BurnAlerts
 from hapenny.responsive.options import LATENCY_STAGE
@@ -66,6 +65,7 @@ from hapenny.routing.balance import Balancer
 from hapenny.routing.budget import Budget, Rates
 from hapenny.routing.certificate_fingerprint import About
 from hapenny.routing.complexity import score
+from hapenny.routing.intents.classifier import read_intents
 from hapenny.routing.options import TIERS_STAGE
 from hapenny.routing.router import Router
 from hapenny.routing.training import read_router

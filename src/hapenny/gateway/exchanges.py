@@ -15,7 +15,7 @@ from hapenny.core.log import get_logger
 from hapenny.core.messages import Context, Request
 from hapenny.gateway.limits import SOON_S, head_after
 from hapenny.gateway.resolver import RequestResolver
-from hapenny.intents.classifier import Classifier
+from hapenny.routing.intents.classifier import Classifier
 from hapenny.routing.names import TIERS
 from hapenny.telemetry.books import Books
 from hapenny.telemetry.rows import Row

@@ -10,6 +10,7 @@ import msgspec
 
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.messages import Json, Ttl
+from hapenny.protocols import nearly_json
 
 MAX_DEPTH = 100
 """Nesting of arrays and objects in a body; deeper ones would exhaust the stack of whoever walks them."""
@@ -40,7 +41,7 @@ def load(body: bytes) -> dict[str, Any]:
 def load_upstream(body: bytes) -> dict[str, Any]:
     """The JSON object in a provider's `body`; `upstream` if it is none."""
     try:
-        value = load(body)
+        value = _load_theirs(body)
         bound(value)
         return value
     except Failure as failure:
@@ -50,9 +51,23 @@ def load_upstream(body: bytes) -> dict[str, Any]:
 def load_frame(body: bytes) -> dict[str, Any]:
     """The JSON object in one frame of a provider's stream; `upstream` if it is none. Depth is not looked at."""
     try:
-        return load(body)
+        return _load_theirs(body)
     except Failure as failure:
         raise Failure("upstream", f"The provider's stream cannot be read: {failure.message}") from None
+
+
+def _load_theirs(body: bytes) -> dict[str, Any]:
+    """As `load`; what a strict reader refuses is read again as providers write it."""
+    try:
+        return load(body)
+    except Failure:
+        try:
+            value = nearly_json.read(body)
+        except (ValueError, RecursionError):
+            value = None
+        if type(value) is not dict:
+            raise
+        return value
 
 
 def bound_upstream(value: dict[str, Any]) -> dict[str, Any]:

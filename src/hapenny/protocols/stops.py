@@ -51,6 +51,21 @@ BEDROCK: dict[StopReason, str] = {
 }
 
 
+_WORDLESS: dict[str, frozenset[StopReason]] = {
+    "openai": frozenset(("pause_turn", "malformed")),
+    "responses": frozenset(("pause_turn", "malformed")),
+    "completions": frozenset(("pause_turn", "malformed")),
+    "anthropic": frozenset(("malformed",)),
+    "invoke": frozenset(("malformed",)),
+    "bedrock": frozenset(("pause_turn",)),
+}
+
+
+def unworded(dialect: str, reason: StopReason | None) -> bool:
+    """Whether an answer that stopped for `reason` looks in `dialect` as if it had ended well."""
+    return reason in _WORDLESS.get(dialect, ())
+
+
 def _inverse(table: dict[StopReason, str]) -> dict[str, StopReason]:
     words: dict[str, StopReason] = {}
     for reason, word in table.items():

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from hapenny.core.numbers import finite
 from hapenny.retrieval.documents import Document
 
 
@@ -98,21 +99,27 @@ def _leaf(field: str, rest: Mapping[str, Any], path: str) -> Filter:
     if set(rest) == {"is"}:
         value = rest["is"]
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return Between(field, float(value), float(value))
+            exact = _bound(value, f"{path}.is")
+            return Between(field, exact, exact)
         return Among(field, (str(value).lower() if isinstance(value, bool) else str(value),))
     bounds = set(rest)
     if not bounds or bounds - {"gt", "gte", "lt", "lte"} or {"gt", "gte"} <= bounds or {"lt", "lte"} <= bounds:
         raise FilterError(f"{path}: {field!r} needs one of `in`, `is`, or bounds from gt, gte, lt, lte")
-    for name, value in rest.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise FilterError(f"{path}.{name}: expected a number, got {value!r}")
+    known = {name: _bound(value, f"{path}.{name}") for name, value in rest.items()}
     return Between(
         field,
-        float(rest.get("gt", rest.get("gte", float("-inf")))),
-        float(rest.get("lt", rest.get("lte", float("inf")))),
+        known.get("gt", known.get("gte", float("-inf"))),
+        known.get("lt", known.get("lte", float("inf"))),
         low_open="gt" in rest,
         high_open="lt" in rest,
     )
+
+
+def _bound(value: Any, path: str) -> float:
+    number = finite(value)
+    if number is None:
+        raise FilterError(f"{path}: expected a finite number, got {repr(value)[:40]}")
+    return number
 
 
 def matches(where: Filter, document: Document) -> bool:

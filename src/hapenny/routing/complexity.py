@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from hapenny.intents.features import SHAPE, Features, Floats, extract
+from hapenny.routing.intents.features import SHAPE, Features, Floats, extract
 
 MEASURES = SHAPE[:9]
 CLIP = 3.0

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from hapenny.intents.features import SHAPE, Features, Floats
+from hapenny.routing.intents.features import SHAPE, Features, Floats
 
 BUCKETS = 1 << 15
 """Words in the lower half, pairs in the upper."""

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from hapenny.intents.features import Floats
+from hapenny.routing.intents.features import Floats
 
 CLIP = 4.0
 """Standard deviations beyond which a measure is no stranger still."""

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Struct
 
-from hapenny.intents.features import extract
 from hapenny.routing import complexity
 from hapenny.routing.budget import Budget, Rates, Ruling
 from hapenny.routing.certificates import Certificate, Fingerprint
+from hapenny.routing.intents.features import extract
 from hapenny.routing.names import TIERS
 from hapenny.routing.options import TierOptions
 from hapenny.routing.pareto import Dominated

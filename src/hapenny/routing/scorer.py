@@ -18,11 +18,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from hapenny.intents.features import SHAPE, Features, Floats, extract
 from hapenny.routing import prototypes
 from hapenny.routing.complexity import CLIP as COLD_CLIP
 from hapenny.routing.complexity import Weights, default_weights, raw_score
 from hapenny.routing.design import BUCKETS, CLIP, Design, Options, salt, terms
+from hapenny.routing.intents.features import SHAPE, Features, Floats, extract
 
 
 class Scorer(msgspec.Struct, kw_only=True, frozen=True):

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from hapenny.intents.features import extract
 from hapenny.routing.certificates import Certificate, Fingerprint, certify
+from hapenny.routing.intents.features import extract
 from hapenny.routing.pareto import Dominated, dominated
 from hapenny.routing.router import Trained
 from hapenny.routing.scorer import Reader, fit

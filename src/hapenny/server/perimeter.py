@@ -9,8 +9,9 @@ they are the door. Pages of `server.cors_origins` may call it from browsers, wit
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
+from hapenny.admission.own_names import own_name
 from hapenny.core.errors import Failure
 from hapenny.server.transport.messages import Request, Response
 
@@ -112,34 +113,10 @@ class Perimeter:
 
     def _ours(self, host: str) -> bool:
         """Whether the name is one that nobody else can own. Those that are get remembered: there are few."""
-        ours = self._own(host)
+        ours = own_name(host, self._hosts)
         if ours and len(self._seen) < _REMEMBERED:
             self._seen.add(host)
         return ours
-
-    def _own(self, host: str) -> bool:
-        return own_name(host, self._hosts)
-
-
-def own_name(host: str, more: Collection[str] = ()) -> bool:
-    """Whether a `Host` is a name that nobody else can own: an address, a name without a dot, or one of `more` (lower
-    case)."""
-    name = host.lower()
-    if name.startswith("["):
-        return True
-    name, _, _ = name.partition(":")
-    name = name.rstrip(".")
-    if name in more or "." not in name:
-        return True
-    return name.replace(".", "").isdigit() and _address(name)
-
-
-def _address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def beyond_loopback(host: str) -> bool:

@@ -36,20 +36,28 @@ _THEIRS = frozenset(
 """Fields whose insides are the client's own words to its tools and its books: no provider looks an object up there."""
 
 
+_NOTES = frozenset(("metadata", "requestMetadata"))
+
+
 def names_objects(body: bytes) -> bool:
     """Whether a body may name an object; quick."""
     return any(mark in body for mark in _MARKS)
 
 
 def references_of(body: Any) -> list[str]:
-    """Every object at the provider that a body names, wherever it stands."""
-    return named(body, REFERENCES)
+    """Every object at the provider that a body names, wherever it stands but among the client's own notes."""
+    return named(body, REFERENCES, skipped=_NOTES)
+
+
+def objects_of_response(body: Any) -> list[str]:
+    """The same of a Responses body, whose tools and metadata may have fields of any name."""
+    return named(body, REFERENCES, skipped=_THEIRS)
 
 
 def objects_of_chat(body: bytes) -> list[str]:
     """The same of a chat body, whose tool calls and schemas may have fields of any name."""
     try:
-        return named(msgspec.json.decode(body), REFERENCES, skipped=_THEIRS)
+        return named(msgspec.json.decode(body), REFERENCES, skipped=_THEIRS, calls=True)
     except (ValueError, RecursionError):
         raise Failure("invalid_request", "the body is no JSON", field="body") from None
 
@@ -66,8 +74,17 @@ def objects_of_lines(data: bytes) -> list[str]:
     return names
 
 
-def named(body: Any, fields: frozenset[str], skipped: frozenset[str] = frozenset()) -> list[str]:
-    """The names that stand under some fields, in order of no meaning."""
+def named(
+    body: Any, fields: frozenset[str], skipped: frozenset[str] = frozenset(), *, calls: bool = False
+) -> list[str]:
+    """The names that stand under some fields, in order of no meaning.
+
+    Args:
+        body: a JSON value.
+        fields: under which a name counts.
+        skipped: fields whose insides are not looked at.
+        calls: whether the arguments of tool calls (`input`) are not looked at either.
+    """
     names: list[str] = []
     waiting = [body]
     while waiting:
@@ -78,7 +95,7 @@ def named(body: Any, fields: frozenset[str], skipped: frozenset[str] = frozenset
             kind = value.get("type")
             if kind == "item_reference" and fields is REFERENCES:
                 names.append(str(value.get("id")))
-            called = skipped and (kind == "tool_use" or "toolUseId" in value)
+            called = calls and (kind == "tool_use" or "toolUseId" in value)
             for key, item in value.items():
                 if key in skipped or (called and key == "input"):
                     continue

@@ -1,4 +1,5 @@
 """A simulated provider, fleet, faults and the virtual event loop.
 
-May import vectors and everything below them. Nothing outside may read its latents.
+`workload` is the traffic it is asked. May import vectors, protocols and what lies below them. Nothing outside may
+read its latents.
 """

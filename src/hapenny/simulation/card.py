@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from hapenny.catalog import Card, default, resolve, spoken
 from hapenny.catalog.card import Tier
-from hapenny.workload.truth import KINDS, Kind
+from hapenny.simulation.workload.truth import KINDS, Kind
 
 TIERS: tuple[Tier, ...] = get_args(Tier)
 """From the cheapest on."""

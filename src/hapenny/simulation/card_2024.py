@@ -7,7 +7,7 @@ a table lacks takes the figure of one that equals it elsewhere, and that is said
 from __future__ import annotations
 
 from hapenny.simulation.card import ANSWER, ASSUMED, Lineup, SimulatedModel
-from hapenny.workload.truth import Kind
+from hapenny.simulation.workload.truth import Kind
 
 RACE = "RACE-H, 5-shot: reading for one answer; Claude 3 model card, in nikostro/benchmark-extractor @ f5a7010"
 BFCL = (

@@ -10,7 +10,7 @@ from typing import Literal
 
 from hapenny.simulation.card import Lineup, SimulatedModel
 from hapenny.simulation.card_2024 import HUMANEVAL, SHARED, SHARED_SOURCES, shares, sources
-from hapenny.workload.truth import Kind
+from hapenny.simulation.workload.truth import Kind
 
 _DROP = (
     "F1 on DROP (Amazon's table, llm-leaderboard @ 24a9ccf) carried over to RACE-H by the three Claude 3 models that "

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from hapenny.simulation import batching
 from hapenny.simulation.batching import Engine, ServerCard
-from hapenny.workload.trace import Arrival
+from hapenny.simulation.workload.trace import Arrival
 
 
 class Policy(Protocol):

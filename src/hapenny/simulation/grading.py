@@ -10,7 +10,7 @@ from hapenny.simulation.answering import reference
 from hapenny.simulation.latents import same
 from hapenny.simulation.provider import SimulatedProvider
 from hapenny.simulation.request_text import context_of, earlier_of, kind_of, question_of
-from hapenny.workload.truth import Truth
+from hapenny.simulation.workload.truth import Truth
 
 
 def is_right(request: Request, answer: str, truth: Truth | None = None) -> bool:

@@ -19,7 +19,7 @@ from functools import lru_cache
 from statistics import NormalDist
 
 from hapenny.simulation.card import Lineup, SimulatedModel
-from hapenny.workload.truth import Kind
+from hapenny.simulation.workload.truth import Kind
 
 _NORMAL = NormalDist()
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\w+")

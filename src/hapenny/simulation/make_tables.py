@@ -24,7 +24,7 @@ import numpy as np
 from hapenny.simulation import latents
 from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.latents import Latents
-from hapenny.workload.truth import Kind
+from hapenny.simulation.workload.truth import Kind
 
 _NORMAL = NormalDist()
 _POINTS = np.polynomial.legendre.leggauss(40)

@@ -32,7 +32,7 @@ from hapenny.simulation.promptcache import PrefixMatch, PromptCache
 from hapenny.simulation.quota import Quota, burnt
 from hapenny.simulation.tokenizer import tokenizer
 from hapenny.simulation.voice import Voice, lognormal
-from hapenny.workload.truth import Truth
+from hapenny.simulation.workload.truth import Truth
 
 _PROFILES = ("us.", "eu.", "apac.", "jp.", "au.", "us-gov.", "global.")
 REFUSAL_SECONDS = 0.02

@@ -11,7 +11,7 @@ import json
 from hapenny.simulation.answering import Draft
 from hapenny.simulation.latents import chance
 from hapenny.simulation.tokenizer import Tokenizer
-from hapenny.workload.truth import Item
+from hapenny.simulation.workload.truth import Item
 
 MISREAD = 0.3
 """Of the exchanges with a tool that go wrong, the share in which the call was right and its result misread; assumed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hapenny.core.messages import Data, Document, Request, Text, ToolResult
-from hapenny.workload.truth import Kind
+from hapenny.simulation.workload.truth import Kind
 
 _MARKER = re.compile(r"(?:^|\n)\s*(?:question|query|user question|customer)\s*:\s*", re.IGNORECASE)
 _TRANSLATES = re.compile(r"\b(?:translate|translation|dịch)\b|翻訳|訳して", re.IGNORECASE)

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from hapenny.core.messages import Request
 from hapenny.simulation.latents import chance, same
-from hapenny.workload.truth import Item, Truth, fold
+from hapenny.simulation.workload.truth import Item, Truth, fold
 
 _REMEMBERED = 100_000
 _BOUND = 0.5

@@ -18,7 +18,7 @@ from hapenny.simulation.changes import Changes
 from hapenny.simulation.latents import Latents, chance, same
 from hapenny.simulation.request_text import brings_result, context_of, earlier_of, kind_of, question_of
 from hapenny.simulation.tokenizer import Tokenizer, tokenizer
-from hapenny.workload.truth import Item, Kind, Truth
+from hapenny.simulation.workload.truth import Item, Kind, Truth
 
 _NORMAL = NormalDist()
 

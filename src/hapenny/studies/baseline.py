@@ -18,10 +18,10 @@ from hapenny.catalog.catalog import DATA
 from hapenny.core.clock import RealClock
 from hapenny.simulation.cards import LINEUPS, Lineup
 from hapenny.simulation.provider import SimulatedProvider
-from hapenny.workload.mix import load
-from hapenny.workload.requests import answered, request
-from hapenny.workload.shop import Shop, estimate
-from hapenny.workload.shoppers import Message, Population
+from hapenny.simulation.workload.mix import load
+from hapenny.simulation.workload.requests import answered, request
+from hapenny.simulation.workload.shop import Shop, estimate
+from hapenny.simulation.workload.shoppers import Message, Population
 
 _MONTH = 30
 

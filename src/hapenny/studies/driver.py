@@ -15,9 +15,9 @@ from hapenny.core.clock import Clock
 from hapenny.core.errors import Failure
 from hapenny.core.messages import Request, ToolUse
 from hapenny.protocols import codec
-from hapenny.workload.requests import answered, request
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message
+from hapenny.simulation.workload.requests import answered, request
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message
 
 _ROUNDS = 3
 """Tool calls that the application answers before it gives up."""

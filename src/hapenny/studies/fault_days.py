@@ -37,12 +37,12 @@ from hapenny.simulation import loop
 from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.loop import VirtualClock, VirtualLoop
 from hapenny.simulation.provider import Limit, SimulatedProvider
+from hapenny.simulation.workload.truth import Truth
 from hapenny.studies.broken_parts import FailingCounters, FailingLedgerFile
 from hapenny.studies.fault_books import Kept, audit
 from hapenny.studies.fault_plan import Ask, DayPlan, Mishap, draw
 from hapenny.studies.virtual_run import quiet_collector
 from hapenny.throughput.view import view
-from hapenny.workload.truth import Truth
 
 CARD = "current-2026"
 FINISH_S = 60.0

@@ -17,10 +17,10 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.messages import Request
 from hapenny.gateway.gateway import Gateway
 from hapenny.simulation.provider import SimulatedProvider
+from hapenny.simulation.workload.requests import answered, context, request
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message
 from hapenny.studies import arrivals
-from hapenny.workload.requests import answered, context, request
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message
 
 _ROUNDS = 3
 """Tool calls that an application answers before it gives up."""
@@ -94,7 +94,8 @@ class Player:
         self._label = label
         self._shape = shape
         self._place = {message.number: index for index, message in enumerate(messages)}
-        self._answers: dict[int, asyncio.Future[str]] = {}
+        self._answers: dict[int, asyncio.Future[str | None]] = {}
+        """By number; None: declined, which an application keeps out of what it sends again."""
 
     async def play(self) -> list[Record]:
         """Sends everything; records in the order of the messages."""
@@ -111,17 +112,18 @@ class Player:
     async def _one(self, message: Message) -> Record:
         history: list[tuple[str, str]] = []
         for number in message.earlier:
-            answer = self._answers.get(number)
+            pending = self._answers.get(number)
+            answer = await pending if pending is not None else None
             if answer is not None:
-                history.append((self._messages[self._place[number]].text, await answer))
+                history.append((self._messages[self._place[number]].text, answer))
         if self._provider is not None:
             self._provider.truth.add(message.text, message.item, message.follows)
         asked = request(message, history, model=self._model)
         record, text = await self._converse(message, asked if self._shape is None else self._shape(message, asked))
-        self._answers[message.number].set_result(text or "(no answer)")
+        self._answers[message.number].set_result(text)
         return record
 
-    async def _converse(self, message: Message, asked: Request) -> tuple[Record, str]:
+    async def _converse(self, message: Message, asked: Request) -> tuple[Record, str | None]:
         clock = self._gateway.clock
         began = clock.now()
         first: float | None = None
@@ -145,13 +147,17 @@ class Player:
             finally:
                 if exchange is not None:
                     self._gateway.close(exchange)
+            if completion.reason == "guardrail":
+                failure = completion.reason
+                break
             text, call = completion.text, completion.tool_use
             if call is None:
                 break
             result = self._shop.run(call.name, call.decoded(), message.day)
             asked = answered(asked, call.id, call.name, call.arguments, result)
         whole = clock.now() - began
-        return self._record(message, exchanges, text, failure, first, whole), text
+        said = None if failure in _REFUSED else text or "(no answer)"
+        return self._record(message, exchanges, text, failure, first, whole), said
 
     def _record(
         self, message: Message, exchanges: Sequence[Exchange], text: str, failed: str, first: float | None, whole: float

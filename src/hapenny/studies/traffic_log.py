@@ -17,12 +17,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hapenny.core.events import StopReason
+from hapenny.simulation.workload.trace import from_csv
 from hapenny.studies.logged import Logged, Pace
 from hapenny.telemetry.conditions import condition
 from hapenny.telemetry.figures import Scope
 from hapenny.telemetry.rows import Row
 from hapenny.telemetry.schema import open_ledger, read_row
-from hapenny.workload.trace import from_csv
 
 MOST = 20_000
 """Requests of a log that are replayed at most: its newest."""

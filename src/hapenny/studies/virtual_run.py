@@ -33,12 +33,12 @@ from hapenny.simulation import loop
 from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit, SimulatedProvider
+from hapenny.simulation.workload import mix as mixes
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message, Population
+from hapenny.simulation.workload.truth import Truth
 from hapenny.studies.paired import Paired, compare
 from hapenny.studies.player import Hook, Player, Record
-from hapenny.workload import mix as mixes
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message, Population
-from hapenny.workload.truth import Truth
 
 _CHUNK = 32
 """Tokens in a delta: fewer, larger ones than on the wire, since nobody watches them come."""

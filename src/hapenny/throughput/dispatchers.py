@@ -115,6 +115,11 @@ class Dispatchers:
             self.imported, model.quota, model=there.model, region=there.region, service_tier=there.service_tier
         )
 
+    def sells(self, model: str, service_tier: str) -> bool:
+        """Whether `model` may be had at `service_tier`: yes, where its prices are not known."""
+        card = self._resolve(model)
+        return card is None or card.sells(service_tier)
+
     def routes(self) -> dict[Target, Route]:
         """Those in use, for metrics and the console."""
         return dict(self._routes)

@@ -78,7 +78,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
 
     async def decide(self, exchange: Exchange, ask: Ask) -> Leave:
         """Sizes the job; asks nobody and reserves nothing."""
-        request, route = exchange.request, self.routes.of(wanted(exchange))
+        request, route = exchange.request, self.routes.of(self._wanted(exchange))
         gate = route.dispatcher.gate
         clear = gate.clear
         longest = self._most_output(exchange.target.model)
@@ -112,6 +112,13 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
         reason = f"estimated wait {wait:.3f} s" if math.isfinite(wait) else "no endpoint can serve now"
         return Leave(job=job, route=route, wait_s=wait, reason=reason)
 
+    def _wanted(self, exchange: Exchange) -> Target:
+        """The exchange's target, at the service tier the client asked for, where the model is sold at it."""
+        target, tier = exchange.target, exchange.request.parameters.service_tier
+        if tier in ASKED and target.service_tier == "standard" and self.routes.sells(target.model, tier):
+            return msgspec.structs.replace(target, service_tier=tier)
+        return target
+
     async def apply(self, decision: Leave, exchange: Exchange, onward: Onward) -> Answer:
         """Calls onward with leave, again where that helps.
 
@@ -119,7 +126,7 @@ class ThroughputStage(Stage, spec=THROUGHPUT_STAGE):
             Shed: at once, when no answer could begin in time.
             Unavailable: when tries, time or the retry budget are used up.
         """
-        original = wanted(exchange)
+        original = self._wanted(exchange)
         if original is not exchange.target:
             exchange.target = original
             exchange.step("service_tier")  # the client's own choice, and its saving
@@ -227,14 +234,6 @@ def _tell(hurry: Hurry, chosen: Endpoint, route: Route) -> None:
     usual = route.dispatcher.gate.endpoints[0]
     if chosen is not usual:
         hurry.note("faster_tier" if chosen.cost_factor > usual.cost_factor else "other_region")
-
-
-def wanted(exchange: Exchange) -> Target:
-    """The exchange's target, at the service tier the client asked for."""
-    target, tier = exchange.target, exchange.request.parameters.service_tier
-    if tier in ASKED and target.service_tier == "standard":
-        return msgspec.structs.replace(target, service_tier=tier)
-    return target
 
 
 def rough_size(request: Request) -> int:

@@ -13,7 +13,7 @@ _SCAN: Callable[[str, int, bool], tuple[str, int]] = vars(decoder)["scanstring"]
 _BARE = re.compile('[^,\\[\\]{}"\n]*')
 _KEY = re.compile('[^,:=~$\\[\\]{}"\\s]*')
 _ENDS = re.compile(r"~([\dT:. +-]*)\*(Z|[+-]\d\d:?\d\d|)")
-_LENGTH = re.compile(r"(\d+) ")
+_LENGTH = re.compile(r"(\d{1,12}) ")
 
 
 class Unreadable(ValueError):

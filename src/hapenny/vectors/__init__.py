@@ -1,6 +1,6 @@
 """Local embedders, the Embedder contract and every vector index.
 
-May import stores, catalog and core.
+May import catalog and core.
 """
 
 from hapenny.vectors.embedder import Embedder, Vectors, unit

@@ -27,7 +27,7 @@ class Cluster:
         body = json.loads(await request.read() or b"{}")
         method, path = request.method, request.path.removeprefix("/learnt")
         self.asked.append((method, path.split("/")[1] if path else ""))
-        assert BasicAuth.decode(request.headers["authorization"]) == BasicAuth("gate", "way")
+        assert BasicAuth.decode(request.headers["authorization"]) == BasicAuth("g@te", "w:y/100%")
         if self.status != 200:
             return web.json_response({"error": {"type": "unavailable"}}, status=self.status)
         if method == "PUT" and not path:
@@ -78,7 +78,7 @@ async def cluster(monkeypatch):
     monkeypatch.setattr(opensearch, "LOOK_S", 0.0)
     made = Cluster()
     async with serving(made) as base:
-        made.url = base.replace("http://", "http://gate:way@") + "/learnt"
+        made.url = base.replace("http://", "http://g%40te:w%3Ay%2F100%25@") + "/learnt"
         made.channels = []
 
         def channel(clock=None, life_s=600.0):

@@ -21,6 +21,9 @@ LLAMA = "us.meta.llama3-3-70b-instruct-v1:0"
 MISTRAL = "mistral.mistral-large-2407-v1:0"
 TITAN = "amazon.titan-text-express-v1"
 GPT_OSS = "openai.gpt-oss-120b-1:0"
+KIMI = "moonshot.kimi-k2-thinking"
+SIGNED = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}}
+SECRET = {"reasoningContent": {"redactedContent": "ZW5j"}}
 BILLED = "x-anthropic-billing-header: cc_version=2.1.38; cc_entrypoint=cli; cch=00000;"
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 ODD = {"type": "object", "properties": {"filter[name]": {"type": "string"}}}
@@ -232,6 +235,15 @@ BROKEN = [
     ("cache_count", "anthropic", controls(*["5m"] * 5), "claude-sonnet-4-5", "Found 5."),
     ("cache_order", "invoke", controls("5m", "1h"), HAIKU, "must not come after a ttl='5m'"),
     ("beta", "invoke", put(("anthropic_beta",), ["files-api-2025-04-14"]), HAIKU, "invalid beta flag"),
+    ("thinking_alone", "converse", put((M, 1, C), [SECRET]), OPUS, "does not support assistant message prefill"),
+    ("thinking_alone", "invoke",
+     put((M, 1, C), [{"type": "redacted_thinking", "data": "e"}]), OPUS, "does not support assistant message prefill"),
+    ("thinking_unsigned", "converse", put((M, 1, C, ...), SIGNED), GPT_OSS, "reasoningContent.reasoningText.signature"),
+    ("thinking_unsupported", "converse", put((M, 1, C, ...), SIGNED), KIMI, "support the reasoningContent field"),
+    ("media_at_s3", "converse",
+     put((M, 0, C, ...), {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://b/k"}}}}), SONNET,
+     "image.source.type: Field required"),
+    ("service_tier", "converse", put(("serviceTier",), {"type": "flex"}), SONNET, "service tier is not supported"),
     ("extra_field", "invoke", put(("service_tier",), "auto"), HAIKU, "service_tier: Extra inputs are not permitted"),
     ("extra_field", "invoke", put(("context_management",), {}), HAIKU, "Extra inputs are not permitted"),
     ("extra_field", "invoke", put(("tools", 0, "eager_input_streaming"), True), HAIKU, "tools.0.custom.eager_input"),

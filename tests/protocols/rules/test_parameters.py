@@ -206,3 +206,10 @@ def test_models_that_know_no_thinking_are_not_told_to_leave_it(model):
     body, notes = sent("converse", model, "anthropic", parameters=Parameters(thinking=Thinks("disabled"), max_tokens=9))
     assert "additionalModelRequestFields" not in body
     assert "thinking=disabled left out" in notes
+
+
+@pytest.mark.parametrize(("model", "kept"), [(SONNET, False), (NOVA, True), ("openai.gpt-5.5", False)])
+def test_a_service_tier_at_which_a_model_is_not_sold_is_left_out(model, kept):
+    body, notes = sent("converse", model, parameters=Parameters(service_tier="flex"))
+    assert ("serviceTier" in body) is kept
+    assert ("not sold at it" in notes) is not kept

@@ -429,3 +429,89 @@ def test_converses_own_blocks_are_text_elsewhere():
     kept, _ = sent("converse", NOVA, "bedrock", **fields)
     assert kept["system"] == body["system"]
     assert kept["messages"] == body["messages"]
+
+
+# -- what OpenAI's own tools did, and summaries -----------------------------------------------------------------------
+
+ITEMS = [
+    {"role": "user", "content": "q"},
+    {"type": "custom_tool_call", "call_id": "c1", "name": "patch", "input": "raw"},
+    {"type": "custom_tool_call_output", "call_id": "c1", "output": "patched"},
+    {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "tides"}},
+    {"type": "code_interpreter_call", "id": "ci_1", "code": "1+1", "container_id": "x", "outputs": []},
+    {"type": "image_generation_call", "id": "ig_1", "result": "QUJDRA==", "status": "completed"},
+    {"type": "mcp_list_tools", "id": "m_1", "server_label": "wiki", "tools": [{"name": "read", "input_schema": {}}]},
+    {"type": "local_shell_call", "id": "l_1", "call_id": "k", "action": {"command": ["ls"]}, "status": "completed"},
+    {"type": "local_shell_call_output", "id": "l_2", "output": "one.txt"},
+    {"role": "user", "content": "sum up"},
+]
+
+
+@pytest.mark.parametrize(
+    ("service", "model"), [("converse", SONNET), ("converse", NOVA), ("anthropic", "claude-sonnet-4-5")]
+)
+def test_a_conversation_with_openais_tools_goes_on_elsewhere_without_them(service, model):
+    """A summary is asked for without tools, and the history tells of them."""
+    body, notes = sent(service, model, "responses", **read("responses", {"model": "m", "input": ITEMS}))
+    told = texts(body)
+    for words in ("raw", "patched", "tides", "1+1", "wiki", "read", "ls", "one.txt", "sum up"):
+        assert words in told
+    assert "QUJDRA==" not in told
+    assert "told in words" in notes
+
+
+def test_chats_free_form_calls_in_the_history_need_no_tools():
+    call = {"id": "c1", "type": "custom", "custom": {"name": "patch", "input": "raw"}}
+    turns = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "patched"},
+    ]
+    body, _ = sent("anthropic", "claude-sonnet-4-5", **chat(messages=turns))
+    assert body["messages"][1]["content"][0]["input"] == {"input": "raw"}
+    assert body["messages"][2]["content"][0]["tool_use_id"] == "c1"
+
+
+@pytest.mark.parametrize(("service", "model"), [("converse", NOVA), ("openai", "gpt-4.1")])
+def test_a_summary_of_what_was_said_goes_on_as_text(service, model):
+    turns = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": [{"type": "compaction", "content": "We spoke of tides."}]},
+        {"role": "user", "content": "and?"},
+    ]
+    body, _ = sent(service, model, "anthropic", **read("anthropic", {"model": "m", "max_tokens": 9, "messages": turns}))
+    assert "We spoke of tides." in texts(body)
+
+
+# -- Anthropic's older word for a schema ------------------------------------------------------------------------------
+
+FORM = {
+    "type": "json_schema",
+    "schema": {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    },
+}
+
+
+def asked_for(service, model):
+    fields = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "q"}], "output_format": FORM}
+    return sent(service, model, "anthropic", **read("anthropic", fields))
+
+
+def test_output_format_is_the_answers_schema_elsewhere():
+    body, notes = asked_for("invoke", SONNET)
+    assert body["output_config"] == {"format": FORM}
+    assert "output_format" not in notes
+    chat_body, _ = asked_for("openai", "gpt-4.1")
+    assert chat_body["response_format"]["json_schema"]["schema"] == FORM["schema"]
+    nova, _ = asked_for("converse", NOVA)
+    assert nova["toolConfig"]["toolChoice"] == {"tool": {"name": "give_the_answer"}}
+
+
+def test_anthropic_gets_it_as_it_was_written():
+    body, _ = asked_for("anthropic", "claude-sonnet-4-5")
+    assert body["output_format"] == FORM
+    assert "output_config" not in body

@@ -11,11 +11,11 @@ from msgspec import Struct
 from hapenny.simulation.card import Lineup
 from hapenny.simulation.cards import LINEUPS
 from hapenny.simulation.provider import Limit
+from hapenny.simulation.workload.chance import Draws
+from hapenny.simulation.workload.mix import Mix
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import DAY, Message, Population
 from hapenny.studies.virtual_run import apart
-from hapenny.workload.chance import Draws
-from hapenny.workload.mix import Mix
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import DAY, Message, Population
 from mangaassist.gateway_config import TECHNIQUES
 from mangaassist_proof.evaluate import Evaluated, evaluate
 from mangaassist_proof.play import Played, paced, play_off, play_on

@@ -15,8 +15,8 @@ from msgspec import Struct
 from hapenny.routing.training import Logged, TrainingOutcome, save_router, train_router
 from hapenny.simulation.card import Lineup
 from hapenny.simulation.loop import EPOCH
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message
 from mangaassist_proof.play import Played, play_on
 
 _ASKED = ("fast", "balanced", "strong")

@@ -28,11 +28,11 @@ from hapenny.simulation import loop
 from hapenny.simulation.card import Lineup
 from hapenny.simulation.loop import VirtualClock
 from hapenny.simulation.provider import Limit, SimulatedProvider
+from hapenny.simulation.workload.shop import Shop
+from hapenny.simulation.workload.shoppers import Message
+from hapenny.simulation.workload.truth import Truth
 from hapenny.studies.player import Player, Record, in_time, judged
 from hapenny.studies.virtual_run import quiet_collector
-from hapenny.workload.shop import Shop
-from hapenny.workload.shoppers import Message
-from hapenny.workload.truth import Truth
 from mangaassist.gateway_config import TECHNIQUES, gateway_config
 from mangaassist.orchestrator import Orchestrator, Reply, Settings, Turn
 from mangaassist_proof.shop import WorkloadShop

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from hapenny.simulation.cards import LINEUPS
-from hapenny.workload.mix import Mix, load
+from hapenny.simulation.workload.mix import Mix, load
 from mangaassist_proof.draws import (
     CHANGES,
     LIMITS,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from hapenny.workload.catalogue import FIRST_DAY
-from hapenny.workload.catalogue import Series as ShopSeries
-from hapenny.workload.shop import Shop as Known
-from hapenny.workload.shop import order_record, policies, values
+from hapenny.simulation.workload.catalogue import FIRST_DAY
+from hapenny.simulation.workload.catalogue import Series as ShopSeries
+from hapenny.simulation.workload.shop import Shop as Known
+from hapenny.simulation.workload.shop import order_record, policies, values
 from mangaassist.catalogue import Order, Series, Volume
 from mangaassist.recognise import Titles
 from mangaassist.shop import Wish

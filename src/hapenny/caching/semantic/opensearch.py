@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 from collections import OrderedDict
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 
@@ -52,7 +52,7 @@ class OpenSearchChannel:
     """The channels of a space, in an index; see the module.
 
     Args:
-        url: `https://USER:PASSWORD@HOST:9200/INDEX`.
+        url: `https://USER:PASSWORD@HOST:9200/INDEX`; letters that mean something in a URL are written as `%XX`.
         clock: the deployment's.
         life_s: how long a message is kept.
 
@@ -69,7 +69,7 @@ class OpenSearchChannel:
         self._base = urlunsplit((place.scheme, host, f"/{index}", "", ""))
         self._headers = {"content-type": "application/json"}
         if place.username:
-            pair = f"{place.username}:{place.password or ''}".encode()
+            pair = f"{unquote(place.username)}:{unquote(place.password or '')}".encode()
             self._headers["authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         self._pool = Pool(clock, connections=CONTROL_CONNECTIONS, name="opensearch")
         self._clock = clock

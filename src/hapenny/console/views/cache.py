@@ -6,9 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 from hapenny.console.desk import Desk, Empty, Viewer
+from hapenny.console.html.lines import Line, lines
 from hapenny.console.live import Unreachable
 from hapenny.console.place import Place
-from hapenny.pages.lines import Line, lines
 
 
 def show(desk: Desk, place: Place, viewer: Viewer) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from hapenny.capacity.utilisation import Utilisation, utilisation
 from hapenny.console.desk import Desk, Viewer
 from hapenny.console.place import Place
 from hapenny.console.render import duration
-from hapenny.studies.place_limits import burndown, in_flight, place_limits
 from hapenny.telemetry import sampled
+from hapenny.throughput.options import THROUGHPUT_STAGE
+from hapenny.throughput.place_limits import burndown, in_flight, place_limits
 
 NEWEST = 100_000
 """Calls of the range from which use is counted, the newest."""
@@ -75,7 +76,7 @@ def _used(desk: Desk, place: Place, live: list[dict[str, Any]]) -> tuple[Utilisa
     """Use of places, why there is none, and whether it is being made: each call of the range is read, aside."""
     path = desk.ledger_file()
     try:
-        limits = place_limits(desk.config, {}, live)
+        limits = place_limits(desk.config.stages[THROUGHPUT_STAGE] if desk.config is not None else None, {}, live)
     except (ValueError, OSError) as error:
         return None, str(error), False
     since = None if place.since is None else place.since // FRESH_S * FRESH_S

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from hapenny.console.desk import Desk, Empty, Viewer
+from hapenny.console.html.evidence_charts import said
 from hapenny.console.place import Place
-from hapenny.pages.evidence_charts import said
 
 STATE = Path(".hapenny/experiments.json")
 FRESH_S = 120.0

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from hapenny.console.desk import Desk, Empty, Viewer
+from hapenny.console.html.charts import seconds
+from hapenny.console.html.lines import Step, timeline
 from hapenny.console.place import Place
-from hapenny.pages.charts import seconds
-from hapenny.pages.lines import Step, timeline
 from hapenny.telemetry import schema, searched
 from hapenny.telemetry.rows import Row
 

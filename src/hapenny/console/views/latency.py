@@ -6,9 +6,9 @@ from typing import Any
 
 from hapenny.console.budgeted import budgeted
 from hapenny.console.desk import Desk, Viewer
+from hapenny.console.html.charts import distribution, seconds
+from hapenny.console.html.lines import Line, lines
 from hapenny.console.place import Place
-from hapenny.pages.charts import distribution, seconds
-from hapenny.pages.lines import Line, lines
 from hapenny.telemetry import sampled
 from hapenny.telemetry.bottleneck import bottleneck
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from hapenny.console.desk import Desk, Viewer
+from hapenny.console.html.lines import Line, lines
+from hapenny.console.html.quality import budget_lines
 from hapenny.console.place import Place
-from hapenny.pages.lines import Line, lines
-from hapenny.pages.quality import budget_lines
 from hapenny.telemetry import sampled
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hapenny.console.desk import Desk, Viewer
+from hapenny.console.html.charts import money, seconds
+from hapenny.console.html.lines import Line, lines
 from hapenny.console.live import Unreachable
 from hapenny.console.place import Place
-from hapenny.pages.charts import money, seconds
-from hapenny.pages.lines import Line, lines
 from hapenny.telemetry import sampled
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from hapenny.console.desk import Desk, Viewer
+from hapenny.console.html.quality import budget_lines
+from hapenny.console.html.scatter import Point, scatter
 from hapenny.console.place import Place
-from hapenny.pages.quality import budget_lines
-from hapenny.pages.scatter import Point, scatter
 from hapenny.telemetry import sampled
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from msgspec import Struct
 
 from hapenny.console.desk import Desk, Viewer
+from hapenny.console.html.charts import shown, waterfall
+from hapenny.console.html.quality import holdout_lines
+from hapenny.console.html.words import words
 from hapenny.console.place import Place
-from hapenny.pages.charts import shown, waterfall
-from hapenny.pages.quality import holdout_lines
-from hapenny.pages.words import words
 from hapenny.telemetry import sampled
 from hapenny.telemetry.conditions import condition
 from hapenny.telemetry.figures import Holdout, Scope, Spent

@@ -11,12 +11,12 @@ import msgspec
 
 from hapenny.console.candidates import CHANGES, candidates, written
 from hapenny.console.desk import Desk, Empty, Go, Viewer
+from hapenny.console.html.charts import waterfall
+from hapenny.console.html.lines import Line, lines
+from hapenny.console.html.spans import Saving, kind_of, savings, shares_within
 from hapenny.console.place import CARRIED, Place
 from hapenny.console.render import usd
 from hapenny.console.replays import Busy, Replay
-from hapenny.pages.charts import waterfall
-from hapenny.pages.lines import Line, lines
-from hapenny.pages.spans import Saving, kind_of, savings, shares_within
 from hapenny.telemetry.advice import Watched, advise
 from hapenny.telemetry.conditions import condition
 

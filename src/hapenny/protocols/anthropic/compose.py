@@ -253,7 +253,8 @@ def _tool(tool: Tool, own: bool) -> dict[str, Any]:
     out: dict[str, Any]
     if tool.kind:
         if not own:
-            f.wrong("tools", f"The tool {tool.name} exists only in another protocol.", "leave it out for this model")
+            called = tool.name or tool.kind
+            f.wrong("tools", f"The tool {called} exists only in another protocol.", "leave it out for this model")
         out = {"type": tool.kind, "name": tool.name} if tool.name else {"type": tool.kind}
     else:
         schema = tool.schema if tool.schema is not None else {"type": "object", "properties": {}}

@@ -204,7 +204,7 @@ def block(item: Any, path: str, protocol: Protocol) -> Block:
         failed = bool(f.flag(item.pop("is_error", None), f"{path}.is_error"))
         return ToolResult(id_, blocks, failed, f.take_point(item, path), item)
     if kind == "thinking":
-        text = f.string(item.pop("thinking", None), f"{path}.thinking")
+        text = f.optional_string(item.pop("thinking", None), f"{path}.thinking") or ""
         return Thinking(text, f.optional_string(item.pop("signature", None), f"{path}.signature"), None, item)
     if kind == "redacted_thinking":
         return Thinking(redacted=f.needed(item, "data", f"{path}."), extras=item)

@@ -118,10 +118,13 @@ def _additional(request: Request, model: str) -> dict[str, Any]:
 
 
 def _effort(effort: str, model: str) -> dict[str, Any]:
-    """An effort for models that do not read `outputConfig` (Nova 2's extended thinking; gpt-oss)."""
+    """An effort for models that do not read `outputConfig`: Nova 2's extended thinking, gpt-oss, and GPT from 5 on,
+    which refuses gpt-oss's field (github.com/stdapi-ai/stdapi.ai/issues/283, 2026-09-22)."""
     if ".nova" in model:
         return {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": effort}}
-    return {"reasoning_effort": effort} if "openai.gpt" in model else {}
+    if "openai.gpt-oss" in model:
+        return {"reasoning_effort": effort}
+    return {"reasoning": {"effort": effort}} if "openai.gpt" in model else {}
 
 
 def _output(request: Request, own: bool, model: str) -> dict[str, Any]:
@@ -255,6 +258,9 @@ def _source(block: Image | Document, own: bool, path: str) -> dict[str, Any]:
 def _image(block: Image, own: bool, path: str) -> dict[str, Any]:
     source = _source(block, own, path)
     form = IMAGE_FORMATS.get(block.media_type)
+    if form is None and block.url is not None and not block.media_type:  # another dialect's: its name tells
+        suffix = block.url.rpartition(".")[2].lower()
+        form = IMAGE_FORMATS.get(f"image/{suffix}")
     if form is None:
         f.wrong(path, f"Images of type {block.media_type or 'unknown'} cannot be sent.", "send PNG, JPEG, GIF or WebP")
     return {"format": form, "source": source}
@@ -300,7 +306,8 @@ def _tools(request: Request, own: bool) -> dict[str, Any]:
 def _tool(tool: Tool, own: bool) -> dict[str, Any]:
     if tool.kind:
         if not own:
-            f.wrong("tools", f"The tool {tool.name} exists only in another protocol.", "leave it out for this model")
+            called = tool.name or tool.kind
+            f.wrong("tools", f"The tool {called} exists only in another protocol.", "leave it out for this model")
         return _member(tool.kind, {}, tool.extras, own)
     schema = tool.schema if tool.schema is not None else {"type": "object", "properties": {}}
     out: dict[str, Any] = {"name": tool.name, "inputSchema": {"json": schema}}

@@ -266,11 +266,12 @@ def _reasoning(value: dict[str, Any], path: str, beside: dict[str, Any]) -> Thin
         return Thinking(redacted=f.string(inner, f"{path}.redactedContent"), extras=extras)
     if kind != "reasoningText":
         f.wrong(path, f"{path} holds neither reasoningText nor redactedContent.", "send one of them")
-    text = f.string(f.mapping(inner, f"{path}.reasoningText").pop("text", None), f"{path}.reasoningText.text")
+    # Reasoning that is not shown comes without a text, and clients send it back as null: only the signature counts.
+    text = f.optional_string(f.mapping(inner, f"{path}.reasoningText").pop("text", None), f"{path}.reasoningText.text")
     signature = f.optional_string(inner.pop("signature", None), f"{path}.reasoningText.signature")
     if inner := f.without_nulls(inner):
         extras = {**extras, "reasoningText": inner}
-    return Thinking(text, signature, extras=extras)
+    return Thinking(text or "", signature, extras=extras)
 
 
 def _image(value: dict[str, Any], path: str, beside: dict[str, Any]) -> Image | None:

@@ -14,6 +14,7 @@ import msgspec
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
 from hapenny.core.guardrails import GuardRequest, Verdict, units
+from hapenny.core.numbers import finite
 from hapenny.protocols.bedrock import errors
 from hapenny.protocols.codec import Wire
 from hapenny.protocols.guardrails.apply import parsed
@@ -127,7 +128,7 @@ def _entries(results: dict[str, Any], check: str) -> list[dict[str, Any]]:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+    return finite(value) or 0.0
 
 
 def _without(texts: tuple[str, ...], spans: list[tuple[int, int, int, str]]) -> tuple[str, ...]:

@@ -260,7 +260,8 @@ def _part_out(block: Block, own: bool, path: str) -> dict[str, Any]:
 def _tool_out(tool: Tool, own: bool) -> dict[str, Any]:
     if tool.kind:
         if not own:
-            f.wrong("tools", f"The tool {tool.name} exists only in another protocol.", "leave it out for this model")
+            called = tool.name or tool.kind
+            f.wrong("tools", f"The tool {called} exists only in another protocol.", "leave it out for this model")
         return tool.extras
     function: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:

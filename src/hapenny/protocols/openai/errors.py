@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,11 +32,19 @@ _WORDS: dict[Kind, tuple[int, str, str | None]] = {
     "internal": (500, "server_error", "internal_error"),
 }
 
+_CODE = re.compile(r"(?!.*_error$)[a-z][a-z0-9_]{2,63}")
+"""A code as OpenAI writes one (`invalid_value`); what ends in `_error` is a type."""
+
 
 def body_of(failure: Failure) -> dict[str, Any]:
-    """The error object for `failure`."""
+    """The error object for `failure`. A provider's own words, and the code by which its clients tell errors apart, stay
+    as they are."""
     _, type_, code = _WORDS[failure.kind]
-    return {"error": {"message": failure.sentence(), "type": type_, "param": failure.field, "code": code}}
+    theirs = failure.upstream_status is not None and failure.fix is None
+    if code is None and theirs and _CODE.fullmatch(failure.upstream_type or ""):
+        code = failure.upstream_type
+    message = failure.message if theirs else failure.sentence()
+    return {"error": {"message": message, "type": type_, "param": failure.field, "code": code}}
 
 
 def encode(failure: Failure, request_id: str) -> tuple[int, dict[str, str], bytes]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from hapenny.core.errors import Failure
+from hapenny.core.numbers import finite
 
 
 def parsed(body: bytes) -> Any:
@@ -32,9 +32,10 @@ def ordered(results: Any, name: str, count: int) -> tuple[float, ...]:
         at, score = (result.get("index"), result.get(name)) if isinstance(result, Mapping) else (None, None)
         if type(at) is not int or not 0 <= at < count or scores[at] is not None:
             raise Failure("upstream", f"the reranker's answer names passage {at!r} of {count}")
-        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+        number = finite(score)
+        if number is None:
             raise Failure("upstream", f"the reranker's answer holds no score for passage {at}")
-        scores[at] = float(score)
+        scores[at] = number
     given = tuple(score for score in scores if score is not None)
     if len(given) != count:
         raise Failure("upstream", f"the reranker scored {len(given)} of {count} passages")

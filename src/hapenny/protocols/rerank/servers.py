@@ -9,6 +9,7 @@ import msgspec
 
 from hapenny.core.errors import Failure
 from hapenny.core.events import Tokens
+from hapenny.core.numbers import finite
 from hapenny.core.reranking import Reranked, RerankRequest, estimated
 from hapenny.protocols.codec import Wire
 from hapenny.protocols.openai import errors
@@ -75,4 +76,5 @@ def _object(data: Any, name: str) -> dict[str, Any]:
 
 def _count(data: Mapping[str, Any], name: str) -> int | None:
     value = data.get(name)
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
+    number = finite(value)
+    return int(number) if number is not None and number >= 0 else None

@@ -57,6 +57,13 @@ CONTENT: tuple[Rule, ...] = (
         fix="send the image's bytes: Bedrock fetches nothing from the web",
     ),
     rule(
+        "media_at_s3", "refuse",
+        model="messages.0.content.0.{value}.source.type: Field required",
+        source="github.com/strands-agents/harness-sdk/pull/3610",
+        date="2026-08-03",
+        fix="send its bytes: of Bedrock's models only Nova reads from S3",
+    ),
+    rule(
         "image_in_tool_result", "repair",
         openai="Invalid '{path}'. Image URLs are only allowed for messages with role 'user', but this message with "
                "role 'tool' contains an image URL.",
@@ -177,5 +184,11 @@ CONTENT: tuple[Rule, ...] = (
         source="docs.aws.amazon.com/bedrock: Anthropic Claude tool use",
         date="2026-09-20", field="tools",
         fix="leave the tool out: Bedrock does not run it, or ask for a model at Anthropic",
+    ),
+    rule(
+        "service_tier", "repair",
+        converse="The provided service tier is not supported for this model.",
+        source="github.com/maximhq/bifrost/pull/7270; openai/codex/pull/25318",
+        date="2026-09-17", field="service_tier",
     ),
 )  # fmt: skip

@@ -208,4 +208,24 @@ TURNS: tuple[Rule, ...] = (
         source="platform.claude.com/docs/en/build-with-claude/extended-thinking",
         date="2026-01-01", field="tool_choice",
     ),
+    rule(
+        "thinking_alone", "repair",
+        model="This model does not support assistant message prefill. The conversation must end with a user message.",
+        invoke="This model does not support assistant message prefill. The conversation must end with a user message.",
+        source="github.com/NousResearch/hermes-agent/issues/105780",
+        date="2026-09-08", always=True,
+    ),
+    rule(
+        "thinking_unsigned", "repair",
+        converse="This model doesn't support the reasoningContent.reasoningText.signature field. Remove "
+                 "reasoningContent.reasoningText.signature and try again.",
+        source="github.com/aws-samples/bedrock-engineer/issues/239",
+        date="2025-09-18", always=True,
+    ),
+    rule(
+        "thinking_unsupported", "repair",
+        converse="This model doesn't support the reasoningContent field. Remove reasoningContent and try again.",
+        source="github.com/earendil-works/pi/pull/1505 (the words: as of the rule above; constructed)",
+        date="2026-02-15", always=True,
+    ),
 )  # fmt: skip

@@ -33,6 +33,9 @@ IMAGES = 20
 IMAGES_OF_CLAUDE_5 = 100
 """Images a request may hold for Claude from 5 on: 29 were taken (accelerated-intelligent-document-processing-on-aws
 issue 994, 2026-09-18), and the limit of Claude was raised to 100 (its issue 147, 2025-12-01)."""
+UNSIGNED = frozenset(("gpt", "nova"))
+"""Makers whose models take their own reasoning back, which nobody signs: "This model doesn't support the
+reasoningContent.reasoningText.signature field" (github.com/aws-samples/bedrock-engineer/issues/239, 2025-09-18)."""
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9,}")
@@ -98,6 +101,9 @@ def _turns(messages: list[Any], subject: Subject) -> Iterator[Breach]:
         before = role
         if not turn.get("content"):
             yield breach("empty_turn", CONVERSE, path=f"messages.{i}")
+    silent = any(turn.get("role") == "assistant" and _thinks_alone(turn.get("content")) for turn in messages[:-1])
+    if silent and not subject.prefills:
+        yield breach("thinking_alone", CONVERSE)
     last = messages[-1]
     if last.get("role") == "assistant" and last.get("content"):
         text = last["content"][-1].get("text")
@@ -127,6 +133,8 @@ def _blocks(messages: list[Any], system: list[Any], subject: Subject) -> Iterato
                     yield breach("blank_text", CONVERSE, path=path)
             elif "image" in block:
                 yield from _image(block["image"], path, subject)
+            elif "reasoningContent" in block:
+                yield from _reasoning(block["reasoningContent"], subject)
             elif "toolResult" in block:
                 result = block["toolResult"]
                 inner = result.get("content") or ()
@@ -137,6 +145,19 @@ def _blocks(messages: list[Any], system: list[Any], subject: Subject) -> Iterato
                         yield breach("blank_text", CONVERSE, path=f"{path}.toolResult.content.{k}")
                     elif "image" in part:
                         yield from _image(part["image"], f"{path}.toolResult.content.{k}", subject)
+
+
+def _thinks_alone(content: Any) -> bool:
+    return bool(content) and all("reasoningContent" in block for block in content)
+
+
+def _reasoning(thought: dict[str, Any], subject: Subject) -> Iterator[Breach]:
+    if subject.maker in ("claude", ""):
+        return
+    if subject.maker not in UNSIGNED:
+        yield breach("thinking_unsupported", CONVERSE)
+    elif "signature" in (thought.get("reasoningText") or {}):
+        yield breach("thinking_unsigned", CONVERSE)
 
 
 def _image(image: dict[str, Any], path: str, subject: Subject) -> Iterator[Breach]:
@@ -157,6 +178,10 @@ def _documents(messages: list[Any], subject: Subject) -> Iterator[Breach]:
         if documents and not any("text" in block for block in content):
             yield breach("document_text", CONVERSE)
         documents += [part["document"] for part in inside if "document" in part]
+        shown = [block["image"] for block in [*content, *inside] if "image" in block]
+        for kind, held in (("image", shown), ("document", documents)):
+            if subject.maker == "claude" and any("s3Location" in one.get("source", {}) for one in held):
+                yield breach("media_at_s3", CONVERSE, value=kind)
         for document in documents:
             names.append(str(document.get("name")))
             if "text" in document.get("source", {}) and not (document.get("citations") or {}).get("enabled"):
@@ -243,6 +268,9 @@ def _id(value: str, path: str, subject: Subject) -> Iterator[Breach]:
 
 
 def _parameters(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
+    tier = (body.get("serviceTier") or {}).get("type")
+    if tier in ("flex", "priority") and subject.card is not None and not subject.card.sells(tier):
+        yield breach("service_tier", CONVERSE)
     stops = (body.get("inferenceConfig") or {}).get("stopSequences") or ()
     if subject.maker == "claude" and any(is_blank(stop) for stop in stops):
         yield breach("stop_blank", CONVERSE)

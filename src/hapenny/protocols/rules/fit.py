@@ -79,8 +79,10 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
         return Fitted(request)
     if request.protocol == "completions":
         legacy.prompted(draft)
+    if request.extras and not draft.native:
+        formats.of_beta(draft)
     spaced = namespaces.flattened(draft)
-    freed = free_form.functions(draft) if draft.request.tools else None
+    freed = free_form.functions(draft)
     if draft.foreign:
         older_chat.translated(draft)
     seen = Census(draft.request)
@@ -133,6 +135,8 @@ def _conversation(draft: Draft, seen: Census) -> None:
         if seen.blank or seen.thoughts:
             turns.without_blanks(draft)
         history.without_broken_thinking(draft)
+        if seen.thoughts:
+            turns.spoken(draft)
         if draft.foreign and seen.calls:
             history.readable(draft)
             history.with_tools(draft)

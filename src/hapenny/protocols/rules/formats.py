@@ -29,6 +29,21 @@ BY_SCHEMA = " It must fit this JSON schema:\n"
 BEGUN = "{"
 
 
+def of_beta(draft: Draft) -> None:
+    """Anthropic's older word for a JSON schema, `output_format`, which Anthropic itself still takes."""
+    request = draft.request
+    form = request.extras.get("output_format")
+    if draft.subject.service == "anthropic" or request.parameters.format is not None or not isinstance(form, dict):
+        return
+    if form.get("type") != "json_schema" or not isinstance(schema := form.get("schema"), dict):
+        return
+    said = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    draft.change(
+        parameters=replace(request.parameters, format=said),
+        extras={key: value for key, value in request.extras.items() if key != "output_format"},
+    )
+
+
 def formatted(draft: Draft) -> None:
     """Gives the answer's format to a model in the way it can be had.
 

@@ -33,7 +33,12 @@ def functions(draft: Draft) -> EventTransform | None:
         Failure: for tools that OpenAI itself runs.
     """
     request = draft.request
-    if not draft.foreign or request.protocol not in OPENAIS or not any(tool.kind for tool in request.tools):
+    if not draft.foreign or request.protocol not in OPENAIS:
+        return None
+    if not any(tool.kind for tool in request.tools):  # a summary asked for without tools still tells of their calls
+        earlier = tuple([_told(message) for message in request.messages])
+        if not same(earlier, request.messages):
+            draft.change(messages=earlier)
         return None
     hosted = next((tool.name for tool in request.tools if tool.kind not in ("", KIND)), None)
     if hosted is not None:

@@ -63,8 +63,15 @@ def _fetched(kind: Any, source: Any) -> None:
         raise breach("image_by_url", "invoke", path=str(kind)).failure()
 
 
+def _at_s3(url: str | None, kind: str, draft: Draft) -> None:
+    claude = draft.subject.service == "converse" and draft.subject.maker == "claude"
+    if claude and not draft.native and url is not None and url.startswith("s3://"):
+        raise breach("media_at_s3", "converse", value=kind).failure()
+
+
 def _image(image: Image, draft: Draft) -> Image:
     if image.data is None:
+        _at_s3(image.url, "image", draft)
         if draft.subject.service == "invoke" and not draft.native:
             raise breach("image_by_url", "invoke", path="messages").failure()
         return image
@@ -81,6 +88,7 @@ def _document(document: Document, draft: Draft, names: dict[str, int]) -> Docume
     service = draft.subject.service
     if document.url is not None and service == "invoke" and not draft.native:
         raise breach("image_by_url", "invoke", path="messages").failure()
+    _at_s3(document.url, "document", draft)
     if draft.native or draft.kin:
         return document
     changed: dict[str, Any] = {}

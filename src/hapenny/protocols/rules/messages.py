@@ -68,6 +68,9 @@ def _turns(messages: list[Any], subject: Subject) -> Iterator[Breach]:
             yield breach("blank_text", service, part="messages")
         for j, block in enumerate(_content(turn)):
             yield from _block(block, f"messages.{i}.content.{j}", subject)
+    silent = (_thinks_alone(turn) for turn in messages[:-1] if turn.get("role") == "assistant")
+    if service == INVOKE and not subject.prefills and any(silent):
+        yield breach("thinking_alone", service)
     last = messages[-1] if messages else {}
     if last.get("role") != "assistant" or not last.get("content"):
         return
@@ -77,6 +80,11 @@ def _turns(messages: list[Any], subject: Subject) -> Iterator[Breach]:
         yield breach("prefill", service)
     elif isinstance(text, str) and ends_in_space(text):
         yield breach("trailing_space", service)
+
+
+def _thinks_alone(turn: dict[str, Any]) -> bool:
+    content = _content(turn)
+    return bool(content) and all(block.get("type") in ("thinking", "redacted_thinking") for block in content)
 
 
 def _block(block: dict[str, Any], path: str, subject: Subject) -> Iterator[Breach]:

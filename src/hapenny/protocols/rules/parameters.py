@@ -32,6 +32,8 @@ def fitted(draft: Draft) -> None:
         draft.note("max_tokens=0 sent as 1: Bedrock writes at least one token")
     if subject.maker == "nova" and now.effort == "high" and subject.service == "converse":
         now = _unsampled(draft, now)
+    if now.service_tier is not None and draft.foreign and subject.service in ("converse", "invoke"):
+        now = _sold(draft, now)
     if now is not asked:
         draft.change(parameters=now)
     if now.stop:
@@ -76,6 +78,15 @@ def _reasons(draft: Draft) -> None:
     elif thoughtless and "none" in card.efforts:
         draft.change(parameters=replace(p, thinking=None, effort="none"))
         draft.note("thinking=disabled said as effort=none")
+
+
+def _sold(draft: Draft, now: Parameters) -> Parameters:
+    """Bedrock refuses a service tier at which it does not sell the model (maximhq/bifrost pull 7270, 2026-09-17)."""
+    card, tier = draft.subject.card, now.service_tier
+    if card is None or tier not in ("flex", "priority") or card.sells(tier):
+        return now
+    draft.note(f"service_tier={tier} left out: {card.id} is not sold at it")
+    return replace(now, service_tier=None)
 
 
 def _unsampled(draft: Draft, now: Parameters) -> Parameters:

@@ -22,7 +22,7 @@ _CONTINUES = frozenset(("claude", "nova", ""))
 """Makers whose models may continue an assistant turn on Bedrock; "" is a model we know nothing of."""
 _WHOLE_CALLS = frozenset(("llama", "deepseek", "palmyra"))
 """Makers whose models call tools in whole answers alone on Converse."""
-_GPT = re.compile(r"gpt-(\d+)(?:\.(\d+))?")
+_GPT = re.compile(r"gpt-(\d{1,6})(?:\.(\d{1,6}))?")
 
 _TURNS_APART = frozenset(("llama", "mistral"))
 """Makers whose models on Converse want tool calls, and their results, in turns of their own."""

@@ -1,5 +1,5 @@
 """Blocks that one dialect alone has, told to a model of another one in words: search results that the application
-found, tools that a search loaded, and what a provider's own tools were asked and answered.
+found, tools that a search loaded, what a provider's own tools were asked and answered, and summaries of what was said.
 
 Such blocks stay in a conversation when it goes on with another model (a fallback, a cheaper tier). A block whose words
 cannot be read is left as it is, and refused by the composer.
@@ -17,7 +17,9 @@ from hapenny.protocols.fields import encode
 from hapenny.protocols.rules.draft import Draft
 from hapenny.protocols.rules.unchanged import mapped, same
 
-_SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout", "cache_control")
+_SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout", "cache_control", "image_url")
+_UNTOLD = frozenset(("type", "id", "call_id", "status", "container_id", "fingerprint", "acknowledged_safety_checks"))
+"""Fields of an item of Responses that say nothing to a model."""
 
 
 def in_words(draft: Draft) -> None:
@@ -51,6 +53,8 @@ def _block(block: Block) -> Block:
 
 def _words(payload: Mapping[str, Any]) -> str:
     kind = payload.get("type")
+    if isinstance(kind, str) and kind.endswith(_ITEMS):
+        return _of_responses(kind, payload)
     if kind == "search_result":
         return _found(payload)
     if kind is None:
@@ -59,9 +63,30 @@ def _words(payload: Mapping[str, Any]) -> str:
         return f"(The tool {payload.get('tool_name')} can be called now.)"
     if kind == "server_tool_use":
         return f"(Called {payload.get('name')} with {encode(payload.get('input') or {}).decode()})"
+    if kind == "mcp_tool_use":
+        return f"(Called {payload.get('name')} with {encode(payload.get('input') or {}).decode()})"
+    if kind == "compaction" and isinstance(summary := payload.get("content"), str):
+        return f"(What was said before, in short:\n{summary})"
     if isinstance(kind, str) and kind.endswith("_tool_result") and "tool_use_id" in payload:
         return f"(It answered: {encode(_opened(payload.get('content'))).decode()})"
     return ""
+
+
+_ITEMS = ("_call", "_call_output", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response")
+"""How the types of items end that tell of OpenAI's own tools."""
+
+
+def _of_responses(kind: str, item: Mapping[str, Any]) -> str:
+    """An item of a Responses conversation: what a tool that OpenAI runs was asked, and what it found. Pictures that a
+    tool made or saw are left out: as text they would be nothing but letters."""
+    if kind == "mcp_list_tools":
+        names = [str(tool.get("name")) for tool in item.get("tools") or () if isinstance(tool, dict)]
+        return f"(The server {item.get('server_label')} has the tools {', '.join(names)}.)"
+    hidden = _UNTOLD if kind != "image_generation_call" else _UNTOLD | {"result"}
+    kept = {key: value for key, value in item.items() if key not in hidden and value is not None}
+    if kind.endswith("_output"):
+        return f"(It answered: {encode(_opened(kept.get('output', kept))).decode()})"
+    return f"({kind.removesuffix('_call')}: {encode(_opened(kept)).decode()})"
 
 
 def _of_converse(payload: Mapping[str, Any]) -> str:

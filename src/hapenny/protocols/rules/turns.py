@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from hapenny.core.errors import invalid
 from hapenny.core.messages import Block, Message, Text, Thinking, ToolResult, ToolUse
 from hapenny.protocols.rules.common import ends_in_space, is_blank
+from hapenny.protocols.rules.converse import UNSIGNED
 from hapenny.protocols.rules.draft import Draft
 from hapenny.protocols.rules.unchanged import same
 
@@ -110,9 +111,13 @@ def _blank(block: Block) -> bool:
 
 def without_strange_thoughts(draft: Draft) -> None:
     """Reasoning goes back to the model that signed it: what comes from another one is left out whole. That includes
-    what a model without signatures left in the conversation of a client of Claude's."""
+    what a model without signatures left in the conversation of a client of Claude's, and what Claude signed before a
+    client of Bedrock's went on with another model."""
     request, subject = draft.request, draft.subject
-    if not draft.foreign and (subject.service == "openai" or subject.maker != "claude"):
+    if not draft.foreign and (subject.service == "openai" or not subject.maker):
+        return
+    if not draft.foreign and subject.maker != "claude":
+        _own_thoughts(draft)
         return
     keeps = subject.service != "openai" and subject.maker in ("claude", "")
     wanted = subject.service == "openai" and subject.maker in _WANT_THOUGHTS
@@ -134,6 +139,45 @@ def without_strange_thoughts(draft: Draft) -> None:
     if dropped:
         draft.change(messages=tuple(out))
         draft.note(f"reasoning={dropped} parts left out: another model's")
+
+
+def _own_thoughts(draft: Draft) -> None:
+    """What a client of Bedrock's sends back to a model that is not Claude: unsigned reasoning, where it takes any."""
+    keeps = draft.subject.maker in UNSIGNED
+    dropped = 0
+    out: list[Message] = []
+    for message in draft.request.messages:
+        content: list[Block] = []
+        for block in message.content:
+            if isinstance(block, Thinking) and (not keeps or block.signature):
+                dropped += 1
+            elif isinstance(block, Thinking) and block.signature is not None:
+                content.append(replace(block, signature=None))
+            else:
+                content.append(block)
+        out.append(message if same(content, message.content) else replace(message, content=tuple(content)))
+    if not same(out, draft.request.messages):
+        draft.change(messages=tuple(out))
+    if dropped:
+        draft.note(f"reasoning={dropped} parts left out: the model takes none of another's")
+
+
+def spoken(draft: Draft) -> None:
+    """A turn of the assistant that is nothing but reasoning says so in a word: models that continue no turn take it for
+    one that they are to continue, wherever it stands."""
+    messages = draft.request.messages
+    silent = [i for i, turn in enumerate(messages) if turn.role == "assistant" and _thinks_alone(turn)]
+    if not silent or draft.subject.prefills or draft.subject.service not in ("converse", "invoke"):
+        return
+    changed = [
+        replace(turn, content=(*turn.content, Text(EMPTY))) if i in silent else turn for i, turn in enumerate(messages)
+    ]
+    draft.change(messages=tuple(changed))
+    draft.note(f"reasoning={len(silent)} turns without a word given one: the model continues no turn")
+
+
+def _thinks_alone(turn: Message) -> bool:
+    return bool(turn.content) and all(isinstance(block, Thinking) for block in turn.content)
 
 
 def _filled(blocks: tuple[Block, ...], draft: Draft) -> tuple[tuple[Block, ...], int]:

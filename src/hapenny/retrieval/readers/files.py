@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from hapenny.core.numbers import finite
 from hapenny.retrieval.access import EVERYONE, Access, AccessError, read_access
 from hapenny.retrieval.documents import Document
 from hapenny.retrieval.readers.decoding import decoded
@@ -157,10 +158,10 @@ def _document(name: str, title: str, text: str, access: Access, head: Mapping[st
             continue
         if isinstance(value, bool):
             facets[field] = [str(value).lower()]
-        elif isinstance(value, (int, float)):
-            numbers[field] = float(value)
+        elif (number := finite(value)) is not None:
+            numbers[field] = number
         else:
-            facets[field] = [value] if isinstance(value, str) else value
+            facets[field] = value if isinstance(value, list) else [str(value)]
     return Document(
         id=name,
         title=title or Path(name).stem,

@@ -129,7 +129,7 @@ def _repeated(soup: Any, below: dict[int, tuple[int, Any]], column: int, put: An
 
 def _span(cell: Any, name: str) -> int:
     text = str(cell.get(name) or "1").strip()
-    return min(_WIDEST, max(1, int(text))) if text.isascii() and text.isdigit() else 1
+    return min(_WIDEST, max(1, int(text))) if text.isascii() and text.isdigit() and len(text) < 10 else 1
 
 
 def _markdown(soup: Any) -> str:

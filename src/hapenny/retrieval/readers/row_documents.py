@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from hapenny.core.numbers import finite
 from hapenny.retrieval.access import EVERYONE, Access, AccessError, is_access, lookalikes, read_access
 from hapenny.retrieval.documents import BODY_SEPARATOR, Document
 
@@ -85,10 +86,10 @@ def from_row(
     for name, value in row.items():
         if isinstance(value, bool):
             facets[name] = [str(value).lower()]
-        elif isinstance(value, (int, float)):
-            numbers[name] = float(value)
+        elif (number := finite(value)) is not None:
+            numbers[name] = number
         else:
-            strings = [each for each in ([value] if isinstance(value, str) else value) if each]
+            strings = [each for each in (value if isinstance(value, list) else [str(value)]) if each]
             if name in few:
                 facets[name] = strings
             if name != "title":
@@ -108,10 +109,10 @@ def from_row(
 
 
 def fields(row: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Field]]:
-    """The fields of a row without its id and access; nested objects as `name.inner`, lists as texts."""
+    """The fields of a row that hold something, but id and access; nested objects as `name.inner`, lists as texts."""
     for key, value in row.items():
         name = f"{prefix}{key}"
-        if value is None or (not prefix and (key == "id" or is_access(key))):
+        if value is None or value != value or (not prefix and (key == "id" or is_access(key))):
             continue
         if isinstance(value, (str, bool, int, float)):
             yield name, value

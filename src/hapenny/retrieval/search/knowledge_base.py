@@ -14,6 +14,7 @@ import numpy as np
 
 from hapenny.backends.knowledge_base import KnowledgeBaseClient, build_knowledge_base
 from hapenny.core.clock import Clock
+from hapenny.core.numbers import finite
 from hapenny.retrieval.documents import Document, Hit, Matrix
 from hapenny.retrieval.filters import All, Among, Any_, Between, Filter, FilterError, Not
 from hapenny.retrieval.options import KnowledgeBaseOptions, Remote
@@ -141,11 +142,7 @@ class KnowledgeBase:
                 for name, value in own.items()
                 if isinstance(value, (str, list))
             },
-            numbers={
-                name: float(value)
-                for name, value in own.items()
-                if isinstance(value, (int, float)) and not isinstance(value, bool)
-            },
+            numbers={name: known for name, value in own.items() if (known := finite(value)) is not None},
             parent=source,
             source=source,
         )

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from hapenny.core.numbers import finite
 from hapenny.retrieval.access import GROUPS_FIELD, TENANT_FIELD, is_access, read_access
 from hapenny.retrieval.documents import Document, Hit
 from hapenny.retrieval.filters import GROUP, TENANT, All, Among, Any_, Between, Filter, Not
@@ -92,11 +93,7 @@ def _hit(number: int, result: dict[str, Any]) -> Hit:
     metadata = result.get("metadata") or {}
     facets = {key: [value] for key, value in metadata.items() if isinstance(value, str) and not is_access(key)}
     seen_by = read_access({key: value for key, value in metadata.items() if is_access(key)})
-    numbers = {
-        key: float(value)
-        for key, value in metadata.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    }
+    numbers = {key: known for key, value in metadata.items() if (known := finite(value)) is not None}
     identity = str(metadata.get("x-amz-bedrock-kb-chunk-id") or f"{source}#{number}")
     document = Document(
         id=identity,

@@ -23,6 +23,7 @@ from hapenny.gateway.gateway import Gateway
 from hapenny.protocols.codec import Codec, StreamEncoder, left_out
 from hapenny.protocols.invoke import is_native_anthropic
 from hapenny.protocols.registry import codec
+from hapenny.protocols.stops import unworded
 from hapenny.server.call import Call, Endpoint
 from hapenny.server.endpoints.passthrough import forward
 from hapenny.server.limit_headers import limit_headers
@@ -194,9 +195,12 @@ async def _whole(flow: Answer, codec: Codec, exchange: Exchange) -> tuple[bytes,
     omitted = codec.omitted(completion)
     if omitted:
         exchange.note(left_out(omitted))
+    stops = [choice.reason for choice in completion.choices if unworded(codec.name, choice.reason)]
+    if stops:
+        exchange.note(f"stop={stops[0]} (not in this dialect)")
     asked = exchange.original
     written = codec.encode_answer(completion, asked), codec.answer_headers(completion, asked)
-    if forms is not None and codec.steady and completion.model and not omitted:
+    if forms is not None and codec.steady and completion.model and not omitted and not stops:
         forms[codec.name] = written
     return written
 

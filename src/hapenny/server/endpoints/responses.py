@@ -19,7 +19,7 @@ from hapenny.protocols.fields import bound, load
 from hapenny.server.call import Call
 from hapenny.server.endpoints.chat import Surface, answer
 from hapenny.server.endpoints.passthrough import forward
-from hapenny.server.provider_objects import REFERENCES, references_of
+from hapenny.server.provider_objects import REFERENCES, objects_of_response
 from hapenny.server.transport.messages import Response
 
 _SURFACE = Surface("responses")
@@ -41,7 +41,7 @@ async def create(call: Call) -> Response:
         body = load(call.body)
         bound(body)
         state = _state(body)
-        if state:
+        if state and not (state == "input" and _spoken_elsewhere(call, body)):
             _permit_state(call, body, state)
             return await forward(call)
     return await answer(call, _SURFACE, partial(_Owned, call))
@@ -52,14 +52,31 @@ def _state(body: dict[str, Any]) -> str:
     for name in _STATE:
         if body.get(name):
             return name
-    return "input" if references_of(body) else ""
+    return "input" if objects_of_response(body) else ""
+
+
+def _spoken_elsewhere(call: Call, body: dict[str, Any]) -> bool:
+    """Whether another kind of backend answers what names objects: hosted tools and their former calls are told in words
+    or refused there, each by its name; an item by reference would be missing."""
+    items = body.get("input")
+    listed = items if isinstance(items, list) else []
+    if any(isinstance(item, dict) and item.get("type") == "item_reference" for item in listed):
+        return False
+    kind = _kind(call, body.get("model"))
+    return kind is not None and kind != _KEEPS
+
+
+def _kind(call: Call, model: Any) -> str | None:
+    """The kind of the backend that serves a model; None where nobody does."""
+    gateway = call.gateway
+    target = gateway.names.resolve(model).target if isinstance(model, str) and model else None
+    options = gateway.config.backends.get(target.backend) if target is not None else None
+    return options.kind if options is not None else None
 
 
 def _permit_state(call: Call, body: dict[str, Any], field: str) -> None:
     gateway, model = call.gateway, body.get("model")
-    target = gateway.names.resolve(model).target if isinstance(model, str) and model else None
-    options = gateway.config.backends.get(target.backend) if target is not None else None
-    kept = options is not None and options.kind == _KEEPS
+    kept = _kind(call, model) == _KEEPS
     if not model:  # what was made with a model (a stored prompt, an earlier response) may name it
         kept = any(each.kind == _KEEPS for each in gateway.config.backends.values())
     if kept:
