@@ -108,7 +108,7 @@ class Recorder(Transform):
 
     def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Passes everything on."""
-        self.seen = True
+        first, self.seen = not self.seen, True
         if not self.begun:
             for event in batch:
                 if isinstance(event, (TextDelta, ThinkingDelta, ToolCallDelta, Stopped, CitationDelta)):
@@ -117,7 +117,7 @@ class Recorder(Transform):
                         hook()
                     break
         collector, output = self._collector, self.output
-        if collector is not None and collector.take(batch):
+        if first and collector is not None and collector.take(batch):
             collector = None
         (choice, block), parts = self._place, self._parts
         for event in batch:
