@@ -156,6 +156,34 @@ def test_a_date_to_try_again_at_counts_from_our_clock_where_there_is_no_other() 
     assert dated({}, CLOCK) == {}
 
 
+async def test_a_server_that_streams_whatever_it_is_asked_is_understood(pool: Pool) -> None:
+    """github.com/BYK/loreai pull 605 (2026-06-07); Wei-Shaw/sub2api issue 2826 (2026-05-27): also mislabelled."""
+    kinds = ["text/event-stream", "application/json"]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        chat = request.path.endswith("completions")
+        return await stream(request, chat_sse() if chat else message_sse(), kinds[0])
+
+    async with serving(answer) as base:
+        for _ in range(2):
+            openai = OpenAIBackend("o", pool, CLOCK, base + "/v1", "k")
+            assert said(await drain(await openai.call(asking(streamed=False), GPT, limits(CLOCK)))) == ELEVEN
+            anthropic = AnthropicBackend("a", pool, CLOCK, base, "k")
+            text, _ = said(await drain(await anthropic.call(asking(streamed=False), HAIKU, limits(CLOCK))))
+            assert text == ELEVEN[0]
+            kinds.reverse()
+
+
+async def test_such_a_stream_that_was_cut_is_no_answer(pool: Pool) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await stream(request, chat_sse()[:2], "text/event-stream")
+
+    async with serving(answer) as base:
+        with pytest.raises(Failure) as error:
+            await OpenAIBackend("o", pool, CLOCK, base).call(asking(streamed=False), GPT, limits(CLOCK))
+    assert error.value.kind == "truncated"
+
+
 async def test_what_is_no_answer_is_an_upstream_error(pool: Pool) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         return web.Response(text="<html>welcome to the proxy</html>", content_type="text/html")

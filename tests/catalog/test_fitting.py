@@ -70,6 +70,13 @@ def test_an_effort_becomes_a_budget_where_a_model_thinks_by_budget():
     assert "leaves no room" in narrow.changes[0].note()
 
 
+@pytest.mark.parametrize(("model", "sent"), [("amazon.nova-2-lite-v1:0", None), ("openai.gpt-oss-120b-1:0", "low")])
+def test_no_reasoning_at_all_is_the_lowest_effort_only_where_a_model_always_reasons(model, sent):
+    found = fit(resolve(model), Parameters(effort="none"), effort_thinks=True)
+    assert found.parameters.effort == sent
+    assert len(found.changes) == 1
+
+
 def test_a_budget_becomes_an_effort_where_a_model_knows_efforts():
     card = resolve("gpt-5.2")
     found = fit(card, Parameters(thinking=Thinks("enabled", 10_000), max_tokens=20_000))

@@ -110,3 +110,21 @@ def test_a_stream_of_vllm_with_counts_and_ids_in_each_chunk():
     done = samples.collected(events)
     assert (done.text, done.choices[0].reason) == (TEXT, "end_turn")
     assert (done.tokens.prompt, done.tokens.output) == (9, 4)
+
+
+@pytest.mark.parametrize("last", [{"choices": []}, {}])
+def test_noughts_after_figures_count_nothing(last):
+    def chunk(delta, finish=None, **more):
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more}
+
+    figures = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+    noughts = dict.fromkeys(figures, 0)
+    end = chunk({}, "stop", usage=figures if last else noughts)
+    told = [chunk({"content": TEXT}, usage=figures), end, *([{**end, **last, "usage": noughts}] if last else [])]
+    decoder = codec("openai").decoder(model="m", id="i", created=1)
+    events = decoder.feed(sse(*told)) + decoder.close()
+    done = samples.collected(events)
+    assert (done.tokens.prompt, done.tokens.output) == (9, 4)
+    frames = codec("openai").encoder(samples.ask(stream=True, stream_usage=True)).encode(events)
+    assert b'"completion_tokens":0' not in frames.replace(b" ", b"")

@@ -80,6 +80,10 @@ ROUND = {
     "urlencoded": ("/v1/responses", b"model=dear&input=x", "application/x-www-form-urlencoded"),
     "list": ("/v1/responses", b'{"model":"cheap","models":["cheap","dear"],"input":"x"}', "application/json"),
     "tool": ("/v1/responses", b'{"model":"cheap","tools":[{"type":"t","model":"dear"}]}', "application/json"),
+    "in capitals": ("/v1/responses", b'{"model":"cheap","Model":"dear","input":"x"}', "application/json"),
+    "in a chat": ("/v1/chat/completions", b'{"model":"cheap","MODEL":"dear","messages":[]}', "application/json"),
+    "inside": ("/v1/responses", b'{"model":"cheap","tools":[{"type":"t","Model":"dear"}]}', "application/json"),
+    "long s": ("/v1/responses", '{"model":"cheap","model\u017f":["dear"],"input":"x"}'.encode(), "application/json"),
     "unsaid": ("/v1/moderations", b'{"input":"x"}', "application/json"),
     "not a word": ("/v1/responses", b'{"model":["dear"],"input":"x"}', "application/json"),
     "file of a batch": ("/v1/batches", b'{"input_file_id":"obj_0","endpoint":"/v1/responses"}', "application/json"),
@@ -101,6 +105,25 @@ async def test_a_key_for_certain_models_reaches_no_other(there, name):
     path, body, kind = ROUND[name]
     status, _ = await ask(client, url, "POST", path, LIMITED, body, **{"content-type": kind})
     assert 400 <= status < 500
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "?"}]}),
+        ("/v1/responses", {"input": "?"}),
+        ("/v1/embeddings", {"input": "?"}),
+        ("/v1/moderations", {"input": "?"}),
+        ("/v1/completions", {"prompt": "?"}),
+    ],
+)
+async def test_a_model_in_capitals_beside_the_model_is_refused_for_everybody(there, path, more):
+    """Servers written in Go read both as one, and the last one wins: another model would answer than the one booked."""
+    url, client, seen, _ = there
+    status, told = await ask(client, url, "POST", path, ALICE, {"model": "cheap", "Model": "dear", **more})
+    assert status == 400
+    assert b"twice" in told
     assert seen == []
 
 
@@ -209,8 +232,10 @@ async def test_a_file_belongs_to_the_key_that_uploaded_it_in_chats_too(there):
     openai = chat({"type": "file", "file": {"file_id": id}})
     claude = {**chat({"type": "document", "source": {"type": "file", "file_id": id}}), "max_tokens": 5}
     escaped = json.dumps(openai).replace("file_id", "file\\u005fid").encode()
+    capitals = json.dumps(openai).replace("file_id", "File_ID").encode()
     del seen[:]
-    for path, sent in (("/v1/chat/completions", openai), ("/v1/messages", claude), ("/v1/chat/completions", escaped)):
+    sent_by_bob = [("/v1/chat/completions", one) for one in (openai, escaped, capitals)]
+    for path, sent in (*sent_by_bob, ("/v1/messages", claude)):
         assert (await ask(client, url, "POST", path, BOB, sent))[0] == 404
     assert seen == []
     await ask(client, url, "POST", "/v1/chat/completions", ALICE, openai)

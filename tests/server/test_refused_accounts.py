@@ -83,6 +83,32 @@ async def test_clients_are_told_that_the_service_is_unavailable(tmp_path, lines,
     assert line["fix"]
 
 
+@pytest.mark.parametrize("refusal", SPENT)
+async def test_what_passes_through_tells_nothing_of_the_account_either(tmp_path, lines, refusal):
+    async with (
+        gateway(tmp_path, refusal) as (url, _),
+        aiohttp.ClientSession() as http,
+        http.post(f"{url}/v1/moderations", json={"model": "gpt", "input": "x"}) as answer,
+    ):
+        assert answer.status == 503
+        told = json.loads(await answer.text())["error"]
+    assert told["type"] == "server_error"
+    assert SPENT[refusal][1]["error"]["message"] not in told["message"]
+    (line,) = [line for line in lines() if "account" in line["event"]]
+    assert line["fix"]
+
+
+async def test_a_refusal_of_the_request_itself_passes_through_as_it_was_said(tmp_path, monkeypatch):
+    said = {"error": {"message": "Invalid 'input'.", "type": "invalid_request_error", "novel": [1]}}
+    monkeypatch.setitem(SPENT, "wrong", (400, said))
+    async with (
+        gateway(tmp_path, "wrong") as (url, _),
+        aiohttp.ClientSession() as http,
+        http.post(f"{url}/v1/moderations", json={"model": "gpt", "input": "x"}) as answer,
+    ):
+        assert (answer.status, json.loads(await answer.text())) == (400, said)
+
+
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("refusal", SPENT)
 async def test_another_provider_answers(tmp_path, refusal, streamed):

@@ -87,7 +87,7 @@ class AnthropicBackend:
     ) -> Raw:
         """Passes a request through with our key."""
         sent = {"anthropic-version": "2023-06-01"} | outgoing(headers) | self._credentials
-        return await passed(self.pool, self._clock, method, self._base.at(path), sent, body, limits)
+        return await passed(self.pool, self._clock, self._codec, method, self._base.at(path), sent, body, limits)
 
     async def aclose(self) -> None:
         """Closes all connections."""

@@ -130,7 +130,7 @@ class BedrockBackend:
         where = self._plane_url(plane, region or self._region)
         url = origin(where).at(path) if where else self._endpoint(None).at(path)
         sent = await self._signed(method, url, outgoing(headers), body, region, plane.service)
-        return await passed(self.pool, self._clock, method, url, sent, body, limits)
+        return await passed(self.pool, self._clock, self._converse, method, url, sent, body, limits)
 
     async def aclose(self) -> None:
         """Closes all connections."""

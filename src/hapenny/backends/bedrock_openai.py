@@ -88,7 +88,7 @@ class BedrockOpenAIBackend:
         place = region or self._region
         url = self._at(place).at(path.removeprefix("/openai").removeprefix("/v1"))
         sent = await self._signer.signed(method, url, outgoing(headers), body, place, self._plane.service)
-        return await passed(self.pool, self._clock, method, url, sent, body, limits)
+        return await passed(self.pool, self._clock, self._codec, method, url, sent, body, limits)
 
     async def aclose(self) -> None:
         """Closes all connections."""

@@ -101,7 +101,9 @@ HOP_BY_HOP = frozenset(
 )
 """Headers that belong to one connection (RFC 9110 §7.6.1), and the length, which the next hop sets anew."""
 
-_OF_THE_ORIGIN = frozenset({"set-cookie", "server", "alt-svc", "strict-transport-security", "clear-site-data", "date"})
+_OF_THE_ORIGIN = frozenset(
+    {"set-cookie", "server", "alt-svc", "strict-transport-security", "clear-site-data", "date", "location"}
+)
 _OURS = ("x-hapenny-", "access-control-")
 """What a provider says about its own site, or what only we may say about ours: never told to clients."""
 

@@ -28,6 +28,10 @@ from hapenny.protocols.http1 import framing
 ERROR_BYTES = 1 << 20
 """How much of an error's body is read."""
 
+_OF_ACCOUNTS = frozenset((400, 401, 402, 403, 429))
+"""Statuses with which providers refuse an account."""
+_STREAMED = (b"data:", b"event:", b": ")
+"""How a stream of server-sent events begins, and no JSON."""
 _ON_THE_WIRE = frozenset({"priority", "flex", "reserved"})
 
 
@@ -62,6 +66,9 @@ async def exchange(
                 events = codec.verbatim(whole)
                 if events is not None:
                     return Replay(events, {codec.name: (whole, {"content-type": "application/json"})})
+                if whole.startswith(_STREAMED):  # some servers stream whatever they are asked for
+                    decoder = codec.decoder(model=target.model, id=id, created=clock.wall(), headers=answered)
+                    return Replay([*decoder.feed(whole), *decoder.close()])
                 return Replay(codec.decode_answer(whole, answered, model=target.model, id=id, created=clock.wall()))
         decoder = codec.decoder(model=target.model, id=id, created=clock.wall(), headers=answered)
         return Stream(lease, decoder, limits, clock, pool.idle_s, pool.answer_bytes)
@@ -301,17 +308,56 @@ def token_count(answer: bytes, name: str) -> int:
 
 
 async def passed(
-    pool: Pool, clock: Clock, method: str, url: Url, headers: Mapping[str, str], body: bytes, limits: Limits
+    pool: Pool,
+    clock: Clock,
+    codec: Codec,
+    method: str,
+    url: Url,
+    headers: Mapping[str, str],
+    body: bytes,
+    limits: Limits,
 ) -> Raw:
-    """A request passed through as it is; errors of the provider pass through too."""
+    """A request passed through as it is; errors of the provider pass through too, but for what it says of our account.
+
+    Raises:
+        Failure: `provider_account`, which is the operator's to mend; `timeout`; `upstream` for a redirect.
+    """
+    lease: Lease | None = None
     try:
         with within(limits.begin_by - clock.now()):
             lease = await pool.send(method, url, headers, body)
+            if lease.status in _OF_ACCOUNTS and method != "HEAD":
+                said = await lease.beginning(ERROR_BYTES)
+                failure = codec.decode_error(lease.status, dated(lease.headers, clock), said)
+                if failure.kind == "provider_account":
+                    raise failure
+                return Raw(lease.status, incoming(lease.headers), _Said(said))
     except TimeoutError:
+        _let_go(lease)
         raise Failure("timeout", "the provider did not accept the request in time") from None
+    except BaseException:
+        _let_go(lease)
+        raise
     if 300 <= lease.status < 400 and lease.status != 304:
         raise _moved(lease)
     return Raw(lease.status, incoming(lease.headers), _Pieces(lease, limits, clock))
+
+
+class _Said:
+    """The body of a raw answer that was read already."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self) -> bytes | None:
+        """All of it; then None."""
+        data, self._data = self._data, b""
+        return data or None
+
+    def close(self) -> None:
+        """Nothing is left to let go of."""
 
 
 class _Pieces:

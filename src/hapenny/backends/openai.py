@@ -128,7 +128,7 @@ class OpenAIBackend:
         shared = path.startswith("/v1/") and self._base.base.endswith("/v1")
         url = self._base.at(path[3:] if shared else path)
         sent = outgoing(headers) | self._credentials
-        return await passed(self.pool, self._clock, method, url, sent, body, limits)
+        return await passed(self.pool, self._clock, self._codec, method, url, sent, body, limits)
 
     async def aclose(self) -> None:
         """Closes all connections."""

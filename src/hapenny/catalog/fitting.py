@@ -265,7 +265,10 @@ def _fixed(
                 more["effort"] = nearest
                 why = f"{why}; effort={nearest} says what the set means"
     elif name == "effort" and card is not None:
-        sent = nearest_effort(card, value)
+        if value == "none" and card.family == "nova":
+            why = f"{card.id} reasons only when it is told to"
+        else:
+            sent = nearest_effort(card, value)
         switched = bool(card.efforts) and now.thinking is None and "disabled" in card.thinking
         if effort_thinks and value == "none" and switched:
             # Such models think when they are told to; their lowest effort is no word for not thinking at all.

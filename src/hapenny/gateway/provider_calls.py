@@ -50,7 +50,8 @@ class ProviderCalls:
         """Those that keep to the limits of a call by themselves, whatever hangs."""
         self._books = books
         self._clock = clock
-        self._refusals = Refusals(clock)
+        self.refusals = Refusals(clock)
+        """Where refusals of the gateway's own account are told."""
         self._own = 0
         self._idle = asyncio.Event()
 
@@ -110,7 +111,7 @@ class ProviderCalls:
             raise failure from None
         except Failure as failure:
             exchange.end_call(call, "failed", failure)
-            self._refusals.tell(failure, target)
+            self.refusals.tell(failure, target)
             raise
         except BaseException:
             exchange.end_call(call, "abandoned")

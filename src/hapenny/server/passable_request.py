@@ -53,7 +53,14 @@ def read(way: Passable, method: str, content_type: str, body: bytes) -> Body:
     value = load(body)
     bound(value)
     _said_once(body)
+    named_once(value)
     return value
+
+
+def named_once(fields: Mapping[str, Any]) -> None:
+    """Raises `Failure`, `invalid_request`, for a field that some servers read as `model`, and others do not."""
+    if any(name.casefold() == "model" for name in fields if name != "model"):
+        raise invalid("model stands twice, once in capitals", "model", "send it once, in small letters")
 
 
 def _form(content_type: str, body: bytes) -> list[Part]:

@@ -18,8 +18,15 @@ REFERENCES = frozenset(
 )  # fmt: skip
 """Fields that name objects kept at the provider."""
 
-_MARKS = tuple(name.encode() for name in sorted(REFERENCES)) + (b"item_reference", b"\\u")
-"""A body without any of these names no object; an escaped name might be one."""
+_MARKS = (
+    *[name.lower().encode() for name in sorted(REFERENCES)],
+    b"item_reference",
+    b"\\u",
+    b"\xc5\xbf",
+    b"\xe2\x84\xaa",
+)
+"""A body without any of these names no object, in lower case; an escaped name might be one, or one with a letter that
+is another in lower case."""
 _THEIRS = frozenset(
     {
         "parameters",
@@ -41,7 +48,8 @@ _NOTES = frozenset(("metadata", "requestMetadata"))
 
 def names_objects(body: bytes) -> bool:
     """Whether a body may name an object; quick."""
-    return any(mark in body for mark in _MARKS)
+    low = body.lower()
+    return any(mark in low for mark in _MARKS)
 
 
 def references_of(body: Any) -> list[str]:
@@ -77,7 +85,8 @@ def objects_of_lines(data: bytes) -> list[str]:
 def named(
     body: Any, fields: frozenset[str], skipped: frozenset[str] = frozenset(), *, calls: bool = False
 ) -> list[str]:
-    """The names that stand under some fields, in order of no meaning.
+    """The names that stand under some fields, in order of no meaning. Capitals count for small letters: that is how
+    servers written in Go read JSON.
 
     Args:
         body: a JSON value.
@@ -86,6 +95,7 @@ def named(
         calls: whether the arguments of tool calls (`input`) are not looked at either.
     """
     names: list[str] = []
+    alike = frozenset(map(str.casefold, fields))
     waiting = [body]
     while waiting:
         value = waiting.pop()
@@ -99,7 +109,7 @@ def named(
             for key, item in value.items():
                 if key in skipped or (called and key == "input"):
                     continue
-                if key in fields:
+                if key in fields or key.casefold() in alike:
                     if isinstance(item, dict) and isinstance(item.get("id"), str):
                         names.append(item["id"])
                     names += [each for each in (item if isinstance(item, list) else [item]) if isinstance(each, str)]

@@ -5,6 +5,7 @@ ways listed below, and in no other.
 """
 
 import random
+import re
 
 import pytest
 
@@ -28,8 +29,11 @@ STRICTER = {
     "no chunk extension": "RFC 9112 §7.1.1: h11 takes anything up to the line's end",
     "no chunk size": "RFC 9112 §7.1: no white space behind a size; h11 takes it",
     "a transfer coding in HTTP/1.0": "RFC 9112 §6.1: such a message is faulty",
+    "closed": "RFC 9112 §9.3: `close` ends a connection; llhttp goes on where `keep-alive` is said beside it",
     "an unknown transfer coding": "RFC 9112 §6.1: `chunked` alone; llhttp takes any list that ends in it",
 }
+TABBED = "Request has invalid `Transfer-Encoding`"
+_TABBED = re.compile(rb"^transfer-encoding:[ \t]*chunked[ \t]*\t[ \t]*\r$", re.IGNORECASE | re.MULTILINE)
 LOOSER = {
     (
         "llhttp",
@@ -38,6 +42,7 @@ LOOSER = {
     ("llhttp", "Expected space after method"): "the same, for tokens that begin like a method",
     ("h11", "closed"): "RFC 9112 §9.3: an HTTP/1.0 client may ask to keep the connection; h11 never keeps one",
     ("h11", "no request line received"): "RFC 9112 §2.2: an empty line before a request is ignored",
+    ("llhttp", TABBED): "RFC 9110 §5.5: tabs behind a value are no part of it; llhttp refuses them behind this one",
 }
 
 
@@ -50,9 +55,12 @@ def compare(data: bytes) -> int:
         assert mine.messages[:both] == other.messages[:both], (name, data)
         if len(mine.messages) < len(other.messages):
             assert mine.refused in STRICTER, (name, mine.refused, data)
+            said = dict(mine.messages[-1].fields).get("connection", "").lower() if mine.refused == "closed" else "close"
+            assert "close" in said.replace(" ", "").replace("\t", "").split(","), (name, data)
         elif len(mine.messages) > len(other.messages):
             known = [why for who, why in LOOSER if who == name and other.refused.startswith(why)]
             assert known, (name, other.refused, data)
+            assert known != [TABBED] or _TABBED.search(data), data
     return len(mine.messages)
 
 

@@ -152,3 +152,27 @@ def test_a_call_that_was_cut_does_not_end_the_conversation(service, model):
     assert inputs == [{"invalid_arguments": '{"item": "b'}, {"invalid_arguments": "[1]"}, {}, {}]
     assert "arguments of 2 calls" in notes
     assert sent("openai", "gpt-4.1", "openai", messages=talk, tools=(LOOK_UP,))[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("model", "role"),
+    [("deepseek-chat", "system"), ("mistral-large-latest", "system"), ("Qwen/Qwen3-8B", "system"),
+     ("gpt-5.2", "developer"), ("our-own-name", "developer")],
+)  # fmt: skip
+def test_the_developer_is_the_system_where_a_server_knows_no_other_name(model, role):
+    turns = [
+        {"role": "developer", "content": [{"type": "text", "text": "Be brief."}], "novel": 1},
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "a"},
+        {"role": "developer", "content": "In French."},
+        {"role": "user", "content": "q"},
+    ]
+    body = json.dumps({"model": "m", "messages": turns}).encode()
+    asked = codec("openai").decode_request(body, model=None, stream=None, headers={})
+    fitting = Fitting()
+    fitting.take(ask(messages=(user("a"),)), Target(model), codec("openai"))  # one of another shape came before
+    fitted = fitting.take(asked, Target(model), codec("openai"))
+    told, notes = json.loads(codec("openai").encode_request(fitted.request, model=model).body), "; ".join(fitted.notes)
+    assert [turn["role"] for turn in told["messages"]] == [role, "user", "assistant", role, "user"]
+    assert told["messages"][0]["novel"] == 1
+    assert ("developer said as system" in notes) == (role == "system")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hapenny.catalog import resolve
 from hapenny.core.errors import Failure
 from hapenny.core.events import BlockStarted
-from hapenny.core.messages import Image, Message, Parameters, Text, Tool, ToolChoice, ToolResult, ToolUse
+from hapenny.core.messages import Data, Image, Message, Parameters, Text, Tool, ToolChoice, ToolResult, ToolUse
 from hapenny.protocols.rules import fit
 from hapenny.protocols.rules.schemas import Unsayable, adapted, refused_keyword, tool_input
 from tests.protocols.rules.sending import LOOK_UP, NOVA, SONNET, history, said, sent, user
@@ -250,3 +250,13 @@ def test_a_large_schema_for_nova_is_not_written_out_without_end():
               for n in range(7)}  # fmt: skip
     schema = {"type": "object", "properties": {"x": {"$ref": "#/$defs/l0"}}, "$defs": {**layers, "l7": {}}}
     assert tool_input(schema, plain=True)["$defs"] == schema["$defs"]
+
+
+@pytest.mark.parametrize("protocol", ["bedrock", "openai"])
+def test_json_in_a_tool_result_that_is_no_object_reaches_converse_as_the_same_text(protocol):
+    parts = (Data([{"qty": 4}, {"qty": 2}]), Data({"kept": True}), Data("a word"), Data(None))
+    turns = (user("q"), said(ToolUse("c1", "look_up")), Message("tool", (ToolResult("c1", parts),)))
+    body, notes = sent("converse", SONNET, protocol, messages=turns, tools=(LOOK_UP,))
+    told = body["messages"][2]["content"][0]["toolResult"]["content"]
+    assert told == [{"text": '[{"qty":4},{"qty":2}]'}, {"json": {"kept": True}}, {"text": '"a word"'}, {"text": "null"}]
+    assert "tool_results=3 JSON values" in notes

@@ -24,6 +24,7 @@ from hapenny.protocols.openai.pieces import stem_of, text_of
 from hapenny.protocols.openai.runs import TRIES, Runs
 
 _TOP = {"id", "object", "created", "model", "choices", "usage", "obfuscation"}
+_FIGURES = ("prompt_tokens", "completion_tokens", "total_tokens")
 MOST_CHOICES = 1024
 
 
@@ -154,9 +155,9 @@ class Decoder(StreamDecoder):
                 odd |= self._choice(choice, position, frame, events)
             self._take_usage(data, listed, frame)
         elif type(counts := data.get("usage")) is dict:
-            self._usage = counts
+            told = self._count(counts)
             if self._choices and all(choice.ends for choice in self._choices.values()):
-                self._over(events, payload if not frame.count else None)
+                self._over(events, payload if told and not frame.count else None)
                 return
             odd = False
         if not frame.count and odd:
@@ -233,7 +234,14 @@ class Decoder(StreamDecoder):
         if counts is None and type(groq) is dict:
             counts = groq.get("usage")
         if type(counts) is dict and counts:
-            self._usage = counts
+            self._count(counts)
+
+    def _count(self, counts: dict[str, Any]) -> bool:
+        """The latest counts, whether they are now these: noughts after figures are a server's way to say nothing."""
+        if self._usage is not None and not any(counts.get(name) for name in _FIGURES):
+            return False
+        self._usage = counts
+        return True
 
     def _over(self, events: list[Event], payload: bytes | None = None) -> None:
         """The choices end, then come the counts; `payload` is a chunk that holds nothing but these."""

@@ -78,6 +78,12 @@ CONTENT: tuple[Rule, ...] = (
         date="2026-06-01", always=True,
     ),
     rule(
+        "result_json", "repair",
+        converse="The format of the value at {path} is invalid. Provide a json object for the field and try again.",
+        source="github.com/aws/aws-sdk-js-v3/issues/7330; maximhq/bifrost/pull/1330",
+        date="2026-01-14", always=True,
+    ),
+    rule(
         "stop_blank", "repair",
         claude="stop_sequences: each stop sequence must contain non-whitespace",
         source="github.com/BerriAI/litellm/issues/3286",

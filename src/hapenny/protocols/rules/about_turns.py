@@ -56,6 +56,13 @@ TURNS: tuple[Rule, ...] = (
         date="2025-07-29", field="system", always=True,
     ),
     rule(
+        "developer_role", "repair",
+        openai="Failed to deserialize the JSON body into the target type: {path}: unknown variant `developer`, "
+               "expected one of `system`, `user`, `assistant`, `tool`",
+        source="github.com/earendil-works/pi/issues/1048; theopenco/llmgateway/pull/3462; vastsa/PI-Desktop/issues/30",
+        date="2026-09-02", always=True,
+    ),
+    rule(
         "reserved_words", "repair",
         claude="x-anthropic-billing-header is a reserved keyword and may not be used in the system prompt.",
         source="github.com/anthropics/claude-code/issues/24168, 25017; anthropics/claude-code-action/issues/928",

@@ -50,6 +50,8 @@ def _history(messages: list[Any], subject: Subject) -> Iterator[Breach]:
     waiting: list[str] = []
     for i, turn in enumerate(messages):
         role = turn.get("role")
+        if role == "developer" and not subject.hears_developers:
+            yield breach("developer_role", OPENAI, path=f"messages[{i}].role")
         if role == "tool":
             id_ = str(turn.get("tool_call_id"))
             if id_ in waiting:

@@ -145,6 +145,8 @@ def _blocks(messages: list[Any], system: list[Any], subject: Subject) -> Iterato
                         yield breach("blank_text", CONVERSE, path=f"{path}.toolResult.content.{k}")
                     elif "image" in part:
                         yield from _image(part["image"], f"{path}.toolResult.content.{k}", subject)
+                    elif "json" in part and not isinstance(part["json"], dict):
+                        yield breach("result_json", CONVERSE, path=f"{path}.toolResult.content.{k}.json")
 
 
 def _thinks_alone(content: Any) -> bool:

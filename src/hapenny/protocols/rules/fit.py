@@ -89,8 +89,11 @@ def fit(request: Request, service: Service, model: str, card: Card | None) -> Fi
     if seen.media and draft.foreign:
         told.in_words(draft)
     parameters.fitted(draft)
-    if service == "openai" and draft.foreign:
-        plain_servers.unknown_fields(draft)
+    if service == "openai":
+        if draft.foreign:
+            plain_servers.unknown_fields(draft)
+        elif not draft.subject.hears_developers:
+            plain_servers.by_the_system(draft)
     if request.system:
         attribution.left_out(draft)
     if draft.foreign and (seen.leftovers or request.store is not None):
@@ -131,6 +134,8 @@ def _conversation(draft: Draft, seen: Census) -> None:
             history.paired(draft)
         if service == "openai" and (seen.failed or seen.media):
             history.for_chat(draft)
+    if service == "converse" and seen.failed:
+        history.as_objects(draft)
     if service != "openai":
         if seen.blank or seen.thoughts:
             turns.without_blanks(draft)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TypeGuard
 
 from msgspec.structs import replace
 
@@ -247,6 +248,31 @@ def for_chat(draft: Draft) -> None:
         draft.note(f"tool_results={moved} pictures or documents sent in a user turn behind the result")
 
 
+def as_objects(draft: Draft) -> None:
+    """JSON in tool results as Converse takes it: objects; other values (a list of records) are text, as they read."""
+    out, moved = [], 0
+    for message in draft.request.messages:
+        content: list[Block] = []
+        for block in message.content:
+            if isinstance(block, ToolResult) and (odd := sum(map(_no_object, block.content))):
+                moved += odd
+                inner = [_in_text(one) if _no_object(one) else one for one in block.content]
+                block = replace(block, content=tuple(inner))
+            content.append(block)
+        out.append(replace(message, content=tuple(content)) if moved else message)
+    if moved:
+        draft.change(messages=tuple(out))
+        draft.note(f"tool_results={moved} JSON values that are no objects sent as text")
+
+
+def _no_object(block: Block) -> TypeGuard[Data]:
+    return isinstance(block, Data) and not isinstance(block.value, dict)
+
+
+def _in_text(block: Data) -> Text:
+    return Text(encode(block.value).decode(), block.checkpoint)
+
+
 def _shows(block: ToolResult) -> bool:
     return any(isinstance(inner, Image | Document) for inner in block.content)
 
@@ -259,7 +285,7 @@ def _chat_result(block: ToolResult) -> tuple[ToolResult, list[Block]]:
     if block.error:
         first = texts[0] if texts else Text("")
         if isinstance(first, Data):
-            first = Text(encode(first.value).decode())
+            first = _in_text(first)
         if isinstance(first, Text):
             texts = [replace(first, text=FAILED + first.text), *texts[1:]]
         else:

@@ -22,6 +22,8 @@ _CONTINUES = frozenset(("claude", "nova", ""))
 """Makers whose models may continue an assistant turn on Bedrock; "" is a model we know nothing of."""
 _WHOLE_CALLS = frozenset(("llama", "deepseek", "palmyra"))
 """Makers whose models call tools in whole answers alone on Converse."""
+_NO_DEVELOPERS = frozenset(("deepseek", "gemma", "glm", "kimi", "llama", "minimax", "mistral", "qwen"))
+"""Makers whose APIs, or whose models' chat templates, know no `developer`."""
 _GPT = re.compile(r"gpt-(\d{1,6})(?:\.(\d{1,6}))?")
 
 _TURNS_APART = frozenset(("llama", "mistral"))
@@ -58,6 +60,11 @@ class Subject(NamedTuple):
     def is_openais(self) -> bool:
         """Whether OpenAI itself serves the model by chat completions."""
         return self.service == "openai" and self.card is not None and self.card.provider == "openai"
+
+    @property
+    def hears_developers(self) -> bool:
+        """Whether chat completions of this model may take OpenAI's newer name for the system's role."""
+        return self.maker not in _NO_DEVELOPERS
 
     def calls_thoughtless(self, effort: str | None) -> bool:
         """Whether OpenAI's chat completions refuse functions beside this effort (None: the model's own): its newer

@@ -27,7 +27,7 @@ from hapenny.protocols.stops import unworded
 from hapenny.server.call import Call, Endpoint
 from hapenny.server.endpoints.passthrough import forward
 from hapenny.server.limit_headers import limit_headers
-from hapenny.server.passable_request import permit_asked
+from hapenny.server.passable_request import named_once, permit_asked
 from hapenny.server.provider_objects import names_objects, objects_of_chat, permit_objects
 from hapenny.server.replies import failed
 from hapenny.server.transport.messages import PieceSink, Response
@@ -139,6 +139,8 @@ async def answer(call: Call, surface: Reads, watch: Watch | None = None) -> Resp
     """
     gateway, headers = call.gateway, call.request.headers
     asked = surface.decode(call.body, call.params.get("model"), headers)
+    if asked.extras:
+        named_once(asked.extras)
     if "*" not in call.identity.models:
         permit_asked(call.identity, asked, call.body)
     exchange = gateway.open(asked, call.context(asked), call.identity)

@@ -14,7 +14,7 @@ from hapenny.protocols.openai import embeddings
 from hapenny.routing.names import LONGEST
 from hapenny.server.call import Call
 from hapenny.server.limit_headers import limit_headers
-from hapenny.server.passable_request import models_of
+from hapenny.server.passable_request import models_of, named_once
 from hapenny.server.transport.messages import Response
 from hapenny.telemetry.headers import at_commit, at_end
 
@@ -29,6 +29,7 @@ async def create(call: Call) -> Response:
             the provider's.
     """
     gateway, asked = call.gateway, embeddings.decode(call.body)
+    named_once(asked.extras)
     for model in (asked.model, *models_of(asked.extras)):
         if not call.identity.may_ask(model):
             raise Failure("permission", f"this key may not ask for the model {model[:200]!r}", field="model")

@@ -68,6 +68,8 @@ async def forward(call: Call) -> Response:
         raw = await (spot.backend.forward(*where, target.region) if target.region else spot.backend.forward(*where))
     except BaseException as error:
         refusal = error if isinstance(error, Failure) else None
+        if refusal is not None:
+            gateway.parts.calls.refusals.tell(refusal, target)
         exchange.failure = refusal
         exchange.end_call(paid, "failed" if refusal is not None else "abandoned", refusal)
         gateway.close(exchange)
