@@ -248,11 +248,7 @@ class _Streamed:
             if self._problem is not None:
                 raise self._problem
             while (batch := await self._flow.read()) is not None:
-                data = self._encode(batch)
-                if self._flow.last:
-                    self.last = True
-                    return data + self._ended()
-                if data:
+                if data := self._written(batch):
                     return data
             data = self._ended()
         except Failure as failure:
@@ -267,10 +263,7 @@ class _Streamed:
     def _came(self, sink: PieceSink, batch: Sequence[Event] | None) -> None:
         if batch is not None:
             try:
-                data = self._encode(batch)
-                if self._flow.last:
-                    data += self._ended()
-                    self.last = True
+                data = self._written(batch)
             except Exception as error:  # raised to whoever reads on
                 self._problem = error
                 self._flow.listen(None)
@@ -279,6 +272,14 @@ class _Streamed:
                     sink(data)
                 return
         sink(None)
+
+    def _written(self, batch: Sequence[Event]) -> bytes:
+        """What a batch says, and what stands behind it if it is the last one."""
+        data = self._encode(batch)
+        if self._flow.last:
+            data += self._ended()
+            self.last = True
+        return data
 
     def _encode_timed(self, batch: Sequence[Event]) -> bytes:
         return self._encoder.encode([_timed(event, self._exchange) for event in batch])
