@@ -15,8 +15,6 @@ from tests.core.house import exchange
 class Wire:
     """A source that hands on what a test says."""
 
-    last = False
-
     def __init__(self):
         self.come = []
         self.closed = 0
@@ -153,52 +151,6 @@ async def test_a_transform_that_breaks_ends_the_answer_and_is_told_of_once():
     assert await listener.answer.read() is None
 
 
-@pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("listens", [False, True])
-async def test_an_end_that_comes_with_the_last_batch_needs_no_further_read(shared, listens):
-    wire = Wire()
-    answer = (await flight(wire))[1] if shared else Answer(wire)
-    answer.through(NoAs())
-    listener = Listener(answer)
-    if listens:
-        listener.begin()
-    wire.last = True
-    wire.say([TextDelta("b"), Stopped("end_turn")])
-    if not listens:
-        assert [type(event) for event in await answer.read()] == [TextDelta, Stopped, TextDelta]
-    assert (answer.outcome, answer.last, wire.closed) == ("complete", True, 1)
-    await settle()
-    assert listener.text == ("bbye" if listens else "")
-    assert await answer.read() is None
-
-
-@pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("listens", [False, True])
-async def test_an_end_that_proves_wrong_is_raised_behind_the_last_batch(shared, listens):
-    class Wrong(EventTransform):
-        def one(self, event):
-            return (event,)
-
-        def end(self, outcome):
-            raise Failure("truncated", "not all")
-
-    wire = Wire()
-    answer = (await flight(wire, Wrong()))[1] if shared else Answer(wire).through(Wrong())
-    listener = Listener(answer)
-    if listens:
-        listener.begin()
-    wire.last = True
-    wire.say([TextDelta("b")])
-    if listens:
-        await settle()
-        assert (listener.text, listener.failure.kind) == ("b", "truncated")
-    else:
-        assert await answer.read() == [TextDelta("b")]
-        with pytest.raises(Failure, match="not all"):
-            await answer.read()
-    assert (answer.outcome, answer.last) == ("failed", False)
-
-
 async def test_only_the_time_a_model_is_waited_for_counts_as_its_own():
     there = exchange()
 
@@ -226,14 +178,11 @@ async def test_only_the_time_a_model_is_waited_for_counts_as_its_own():
     assert call.waited == pytest.approx(4.0)
 
 
-async def flight(wire, *transforms):
+async def flight(wire):
     there = exchange()
 
     async def start():
-        answer = Answer(wire)
-        for transform in transforms:
-            answer.through(transform)
-        return answer
+        return Answer(wire)
 
     made = Flight(there, start, lambda ended: None)
     return made, await made.join(there), await made.join(exchange())

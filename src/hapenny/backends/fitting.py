@@ -176,11 +176,6 @@ class _Restored:
                     return
         sink(batch)
 
-    @property
-    def last(self) -> bool:
-        """Whether what was read was all."""
-        return bool(getattr(self._source, "last", False))
-
     def close(self) -> None:
         """Releases the upstream at once."""
         self._source.close()

@@ -112,7 +112,7 @@ class Stream:
 
     __slots__ = (
         "_clock", "_decoder", "_failure", "_idle", "_lease", "_left", "_limits", "_most", "_reading", "_sink", "_timer",
-        "_why", "last",
+        "_why",
     )  # fmt: skip
 
     def __init__(
@@ -139,8 +139,6 @@ class Stream:
         """Who listens."""
         self._failure: Exception | None = None
         """What broke meanwhile."""
-        self.last = False
-        """Whether what was read, or handed on, was all."""
 
     async def read(self) -> Sequence[Event] | None:
         """The next batch; None at the end.
@@ -149,11 +147,10 @@ class Stream:
             Failure: the provider's own error, `truncated`, `upstream` for a lost connection, `timeout`.
         """
         lease = self._lease
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure if lease is None else self._broken(lease, failure)
         if lease is None:
             return None
+        if self._failure is not None:
+            raise self._broken(lease, self._failure)
         now = self._reading = self._clock.now()
         if now >= self._limits.finish_by:
             self.close()
@@ -206,7 +203,7 @@ class Stream:
             else:
                 if events:
                     sink(events)
-                if self._lease is lease and (self._sink is None or connection.state != framing.DONE):
+                if self._sink is None or connection.state != framing.DONE:
                     return
         self.listen(None)
         sink(None)
@@ -225,18 +222,7 @@ class Stream:
             self._left -= len(data)
             if self._left < 0:
                 raise long(self._most)
-            events = self._decoder.feed(data)
-            if connection.state != framing.DONE or connection.out or not events:
-                return events
-            try:  # its end has come with it
-                events += self._decoder.close()
-            except Exception as error:  # raised to whoever reads on
-                self._failure = error
-            else:
-                self.last = True
-            self._release()
-            lease.done()
-            return events
+            return self._decoder.feed(data)
         self._release()
         lease.done()
         return self._decoder.close() or None

@@ -49,8 +49,6 @@ class Replay:
         events, self._events = self._events, None
         return events or None
 
-    last = True
-
     def close(self) -> None:
         """Drops what is left."""
         self._events = None
@@ -65,7 +63,7 @@ class Answer:
 
     __slots__ = (
         "_clock", "_failure", "_flows", "_head", "_listen", "_since", "_sink", "_source", "_timed", "_transforms",
-        "begun", "forms", "last", "outcome", "recorder",
+        "begun", "forms", "outcome", "recorder",
     )  # fmt: skip
 
     def __init__(
@@ -94,8 +92,6 @@ class Answer:
         self._failure: Exception | None = None
         """What broke meanwhile."""
         self.outcome: Outcome | None = None
-        self.last = False
-        """Whether what was read, or handed on, was all of a complete answer."""
         self.forms = forms
         """Body and headers by protocol, as the whole answer was written before, or came: it goes out like that. None
         where what goes out is another one each time."""
@@ -158,8 +154,6 @@ class Answer:
             except BaseException:
                 self._finish("failed")
                 raise
-            if getattr(self._source, "last", False):
-                batch = self._ended(batch)
             if batch:
                 return batch
         if self._failure is not None:
@@ -195,24 +189,12 @@ class Answer:
                 self._failure = error
                 self._finish("failed")
             else:
-                if not getattr(self._source, "last", False):
-                    if batch:
-                        sink(batch)
-                    return
-                if batch := self._ended(batch):
+                if batch:
                     sink(batch)
+                return
         self._note_wait()
         self._sink = None
         sink(None)
-
-    def _ended(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """The last batch, with what the transforms say at the end. What breaks there is raised by the next read."""
-        try:
-            tail = self._finish("complete")
-        except Exception as error:
-            self._failure = error
-            return batch
-        return [*batch, *tail] if tail else batch
 
     def _note_wait(self) -> None:
         """Counts what was waited for a model while somebody listened."""
@@ -308,8 +290,7 @@ class Answer:
                 raise problem
             if not isinstance(problem, Failure):
                 _log.error("the end of an answer failed for one of its observers", error=problem)
-        self.last = outcome == "complete"
-        return tail if self.last else []
+        return tail if outcome == "complete" else []
 
 
 async def begin(source: Source, patience: float = float("inf")) -> Answer:

@@ -137,9 +137,6 @@ class Flight:
                 return None
             self._keep(batch)
             reader.at = self.batches
-            if answer.last:
-                reader.last = True
-                self._end(None)
             return batch
         except asyncio.CancelledError:
             raise
@@ -192,15 +189,6 @@ class Flight:
             self._keep(batch)
         except Failure as failure:
             self._end(failure)
-            return
-        answer = self._answer
-        if answer is not None and answer.last:
-            sinks, self._sinks, self.reading = self._sinks, {}, False
-            self._end(None)
-            for reader, sink in sinks.items():
-                reader.at, reader.last = self.batches, True
-                sink(batch)
-                sink(None)
             return
         for reader, sink in list(self._sinks.items()):
             if reader in self._sinks:
@@ -280,7 +268,6 @@ class Flight:
                 at += 1
             events = together
         reader.at = at
-        reader.last = self.over and self._failure is None and at == self.batches
         return events
 
     def leave(self) -> None:
@@ -313,14 +300,12 @@ async def _nothing() -> None:
 class _Reader:
     """A source that follows the flight, and reads its upstream where it is ahead of all others."""
 
-    __slots__ = ("_flight", "at", "last")
+    __slots__ = ("_flight", "at")
 
     def __init__(self, flight: Flight) -> None:
         self._flight: Flight | None = flight
         self.at = 0
         """How many batches it has read."""
-        self.last = False
-        """Whether they were all."""
 
     def read(self) -> Coroutine[Any, Any, Sequence[Event] | None]:
         """The next batch."""

@@ -31,11 +31,7 @@ class Source(Protocol):
 
 
 class PushSource(Source, Protocol):
-    """One that can hand on what comes, and knows its end when it comes with the last batch."""
-
-    @property
-    def last(self) -> bool:
-        """Whether what was read, or handed on, was all: the next read would say so, or raise."""
+    """One that can hand on what comes."""
 
     def listen(self, sink: Sink | None) -> bool:
         """Hands each batch that comes to `sink`, from the loop's next callback on, until it says None; it is not read

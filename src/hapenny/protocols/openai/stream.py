@@ -108,9 +108,7 @@ class Decoder(StreamDecoder):
 
     def _read(self, data: bytes, events: list[Event]) -> None:
         """Chunk by chunk."""
-        if self._started and (only := self._sse.only(data)) is not None:
-            if not self._plain(only, events, data):
-                self._frame(b"", only, events)
+        if self._started and (only := self._sse.only(data)) is not None and self._plain(only, events, data):
             return
         for name, payload in self._sse.feed(data):
             if not (self._started and not name and payload.find(b"\n") < 0 and self._plain(payload, events)):

@@ -248,7 +248,7 @@ class _Streamed:
             if self._problem is not None:
                 raise self._problem
             while (batch := await self._flow.read()) is not None:
-                if data := self._written(batch):
+                if data := self._encode(batch):
                     return data
             data = self._ended()
         except Failure as failure:
@@ -263,7 +263,7 @@ class _Streamed:
     def _came(self, sink: PieceSink, batch: Sequence[Event] | None) -> None:
         if batch is not None:
             try:
-                data = self._written(batch)
+                data = self._encode(batch)
             except Exception as error:  # raised to whoever reads on
                 self._problem = error
                 self._flow.listen(None)
@@ -272,14 +272,6 @@ class _Streamed:
                     sink(data)
                 return
         sink(None)
-
-    def _written(self, batch: Sequence[Event]) -> bytes:
-        """What a batch says, and what stands behind it if it is the last one."""
-        data = self._encode(batch)
-        if self._flow.last:
-            data += self._ended()
-            self.last = True
-        return data
 
     def _encode_timed(self, batch: Sequence[Event]) -> bytes:
         return self._encoder.encode([_timed(event, self._exchange) for event in batch])

@@ -212,12 +212,12 @@ class Sending:
             return
         if data is not None:
             try:
-                self._write(data, end=self._pieces.last)
+                self._write(data)
             except Exception as error:
                 stopped.set_exception(error)
                 return
             self._since = self._loop.time()  # bytes that say nothing to the client are no sign of life to it
-            if not (self._wire.waits or self.finished):
+            if not self._wire.waits:
                 return
             listen(self._pieces, None)
         stopped.set_result(None)
