@@ -131,8 +131,9 @@ async def test_what_the_provider_keeps_alive_is_not_given_up_before_its_first_wo
         assert b"done" in await client.end()
 
 
-async def test_a_provider_that_says_nothing_at_all_ends_at_the_idle_limit_in_the_clients_words():
-    thinker = Thinker()
+@pytest.mark.parametrize("before", [b"", chunk({"role": "assistant", "content": "well"})])
+async def test_a_provider_that_says_nothing_more_ends_at_the_idle_limit_in_the_clients_words(before):
+    thinker = Thinker(before)
     async with upstream(thinker) as base, running(load(text=config(base, idle=0.2))) as (url, _):
         client = (await Client.to(int(url.rpartition(":")[2]))).say(ask("/v1/chat/completions", "gpt"))
         came = await client.end()

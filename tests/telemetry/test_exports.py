@@ -2,32 +2,27 @@
 
 import gzip
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from hapenny.core.errors import Failure
+from hapenny.protocols.otlp import SERVER, Parent, attribute, span
+from hapenny.protocols.sigv4 import Credentials
 from hapenny.telemetry.rows import Row
+from hapenny.telemetry.span_export import SpanExport, poster
+from hapenny.telemetry.traces import TraceOptions, Traces
+from hapenny.telemetry.xray import Signature, region_of
 from tests.telemetry import made
+from tests.telemetry.collector import spans_of, traced
 
 pytest.importorskip("opentelemetry.sdk", reason="not run: the otel extra is not installed")
 
 
-def traced(**options):
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    from hapenny.telemetry.traces import TraceOptions, Traces
-
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return Traces(provider, TraceOptions(endpoint="http://x", **options)), exporter
-
-
 def test_every_slow_failed_and_costly_request_is_kept_and_of_the_others_a_share():
-    traces, exporter = traced(sample=0.25, slow_s=2.0, costly_usd=0.01)
     clock = made.Clock()
+    traces, export, collector = traced(clock, sample=0.25, slow_s=2.0, costly_usd=0.01)
     ex = made.exchange(clock)
 
     def row(number, **more):
@@ -35,23 +30,26 @@ def test_every_slow_failed_and_costly_request_is_kept_and_of_the_others_a_share(
 
     for number in range(400):
         traces.observe(ex, row(number))
-    drawn = len(exporter.get_finished_spans())
-    assert 60 < drawn < 145
-    exporter.clear()
+    export.close()
+    assert 60 < len(collector.spans) < 145
+    collector.bodies.clear()
     for number in range(50):
         traces.observe(ex, row(number, e2e=2.5))
         traces.observe(ex, row(number, failure="timeout", outcome="failed"))
         traces.observe(ex, row(number, actual=20_000_000))
-    assert len(exporter.get_finished_spans()) == 150
+    export.close()
+    assert len(collector.spans) == 150
 
 
 @pytest.mark.parametrize(("flags", "kept"), [("01", 1), ("00", 0)])
 def test_a_callers_word_holds(flags, kept):
-    traces, exporter = traced(sample=1.0 - kept)
-    ex = made.exchange(made.Clock())
+    clock = made.Clock()
+    traces, export, collector = traced(clock, sample=1.0 - kept)
+    ex = made.exchange(clock)
     ex.context.headers["traceparent"] = f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
     traces.observe(ex, Row(id="r", wall=1.0, tenant="t", e2e=0.1))
-    assert len(exporter.get_finished_spans()) == kept
+    export.close()
+    assert len(collector.spans) == kept
 
 
 def test_genai_metrics_have_todays_names_and_edges_at_the_limits():
@@ -102,21 +100,9 @@ def labels(told):
     return {each.key: each.value.string_value for each in told.attributes}
 
 
-def test_spans_for_xray_are_signed_and_go_in_parts_it_takes():
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials as Theirs
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    from hapenny.protocols.sigv4 import Credentials
-    from hapenny.telemetry.xray import exporter, region_of
-
-    assert region_of("https://xray.eu-west-1.amazonaws.com/v1/traces") == "eu-west-1"
-    assert region_of("http://localhost:4318/v1/traces") is None
-    assert region_of("https://xray.eu-west-1.amazonaws.com.evil.example/v1/traces") is None
+@contextmanager
+def collecting():
+    """The address of a collector, and what it was sent: headers and body."""
     came = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -132,34 +118,57 @@ def test_spans_for_xray_are_signed_and_go_in_parts_it_takes():
     server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    url = f"http://127.0.0.1:{server.server_port}/v1/traces"
-    sender = exporter(
-        url, "eu-west-1", made.Clock(), lambda: Credentials("AKID", "SECRET", "TOKEN"), spans=40, most=15_000
-    )
-    memory, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(memory))
-    for number in range(100):
-        provider.get_tracer("t").start_span(f"span {number}", attributes={"text": "x" * 500}).end()
-    spans = memory.get_finished_spans()
     try:
-        assert sender.export(spans) is SpanExportResult.SUCCESS
+        yield f"http://127.0.0.1:{server.server_port}/v1/traces", came
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_spans_for_xray_are_signed_and_go_in_parts_it_takes():
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials as Theirs
+
+    assert region_of("https://xray.eu-west-1.amazonaws.com/v1/traces") == "eu-west-1"
+    assert region_of("http://localhost:4318/v1/traces") is None
+    assert region_of("https://xray.eu-west-1.amazonaws.com.evil.example/v1/traces") is None
+    clock = made.Clock()
+    with collecting() as (url, came):
+        signature = Signature("eu-west-1", clock, lambda: Credentials("AKID", "SECRET", "TOKEN"))
+        export = SpanExport(poster(url, signature, compressed=True), {"service.name": "shop"}, clock, 40, 15_000)
+        text = attribute("text", "x" * 500)
+        for number in range(100):
+            export.add(span(number.to_bytes(8, "big"), Parent(b"t" * 16, b""), f"span {number}", SERVER, 1, 2, text))
+        export.add(span(b"s" * 8, Parent(b"t" * 16, b""), "too long", SERVER, 1, 2, attribute("text", "x" * 16_000)))
+        export.close()
     names = []
     for headers, body in came:
-        raw = ExportTraceServiceRequest.FromString(gzip.decompress(body))
-        parts = [span for resource in raw.resource_spans for scope in resource.scope_spans for span in scope.spans]
+        raw = gzip.decompress(body)
+        parts = spans_of(raw)
         assert len(parts) <= 40
-        assert raw.ByteSize() <= 15_000
-        names += [span.name for span in parts]
+        assert len(raw) <= 15_500
+        names += [each.name for each in parts]
         asked = AWSRequest("POST", url, data=body, headers={"Content-Type": headers["Content-Type"]})
         asked.context["timestamp"] = headers["X-Amz-Date"]
         signer = SigV4Auth(Theirs("AKID", "SECRET", "TOKEN"), "xray", "eu-west-1")
         asked.headers["X-Amz-Date"] = headers["X-Amz-Date"]
         asked.headers["X-Amz-Security-Token"] = "TOKEN"
-        signature = signer.signature(signer.string_to_sign(asked, signer.canonical_request(asked)), asked)
-        assert headers["Authorization"].endswith(f"Signature={signature}")
+        expected = signer.signature(signer.string_to_sign(asked, signer.canonical_request(asked)), asked)
+        assert headers["Authorization"].endswith(f"Signature={expected}")
         assert headers["X-Amz-Security-Token"] == "TOKEN"
-    assert sorted(names) == sorted(span.name for span in spans)
+    assert names == [f"span {number}" for number in range(100)]
+
+
+def test_the_headers_that_opentelemetrys_variables_name_go_along(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-team=shop%20floor,authorization=Basic abc")
+    clock = made.Clock()
+    with collecting() as (url, came):
+        traces = Traces.open(TraceOptions(endpoint=url, service="shop"), clock)
+        traces.observe(made.exchange(clock), Row(id="r", wall=1.0, tenant="t", e2e=0.1))
+        traces.close()
+    ((headers, body),) = came
+    assert (headers["x-team"], headers["authorization"]) == ("shop floor", "Basic abc")
+    assert headers["content-type"] == "application/x-protobuf"
+    assert [each.name for each in spans_of(body)] == ["hapenny default"]

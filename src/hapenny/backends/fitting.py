@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, cast
+from functools import partial
+from typing import TypeAlias
 
 from hapenny.catalog import Card, resolve
 from hapenny.core.answer import Source
 from hapenny.core.events import Event
 from hapenny.core.exchange import Target
 from hapenny.core.messages import Parameters, Request, Text
-from hapenny.core.source import PromptSource, Wake, as_prompt
+from hapenny.core.source import Sink, unheard
 from hapenny.protocols.codec import Codec
 from hapenny.protocols.rules import HOME, Fitted, Undo, fit, reserved
 
@@ -133,15 +134,20 @@ def restored(source: Source, undo: Undo | None) -> Source:
 class _Restored:
     """A source whose events go through an `Undo`."""
 
-    __slots__ = ("_source", "_undo")
+    __slots__ = ("_failure", "_listen", "_source", "_undo")
 
     def __init__(self, source: Source, undo: Undo) -> None:
         self._source = source
+        self._listen: Callable[[Sink | None], bool] = getattr(source, "listen", unheard)
         self._undo = undo
+        self._failure: Exception | None = None
+        """What broke while somebody listened."""
 
     async def read(self) -> Sequence[Event] | None:
         """The next batch that holds something for the client; None at the end."""
         try:
+            if self._failure is not None:
+                raise self._failure
             while (batch := await self._source.read()) is not None:
                 events = self._undo.flow(batch)
                 if events:
@@ -153,26 +159,22 @@ class _Restored:
             raise
         return None
 
-    @property
-    def prompt(self) -> bool:
-        """Whether it can be taken from."""
-        return as_prompt(self._source) is not None
+    def listen(self, sink: Sink | None) -> bool:
+        """Hands what holds something for the client to `sink` (`core.source`); False: it has to be read."""
+        return self._listen(None if sink is None else partial(self._came, sink))
 
-    def wake(self, call: Wake | None) -> None:
-        """Has `call` run whenever more may be taken."""
-        cast(PromptSource, self._source).wake(call)
-
-    def take(self) -> Sequence[Event] | None:
-        """The next batch that holds something for the client; empty: nothing for now; None at the end."""
-        source = cast(PromptSource, self._source)
-        try:
-            while (batch := source.take()) is not None:
-                if not batch or (batch := self._undo.flow(batch)):
-                    return batch
-        except BaseException:
-            self._source.close()
-            raise
-        return None
+    def _came(self, sink: Sink, batch: Sequence[Event] | None) -> None:
+        if batch is not None:
+            try:
+                batch = self._undo.flow(batch)
+            except Exception as error:  # raised to whoever reads on
+                self._failure = error
+                self._listen(None)
+                batch = None
+            else:
+                if not batch:
+                    return
+        sink(batch)
 
     def close(self) -> None:
         """Releases the upstream at once."""

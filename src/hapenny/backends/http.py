@@ -20,9 +20,10 @@ from hapenny.core.errors import Failure
 from hapenny.core.events import Event
 from hapenny.core.exchange import Limits, Target
 from hapenny.core.messages import Request
-from hapenny.core.source import Wake
+from hapenny.core.source import Sink
 from hapenny.protocols.codec import Codec, StreamDecoder
 from hapenny.protocols.fields import load_upstream
+from hapenny.protocols.http1 import framing
 
 ERROR_BYTES = 1 << 20
 """How much of an error's body is read."""
@@ -109,7 +110,10 @@ class Stream:
     itself again, so that a read costs no timer of its own.
     """
 
-    __slots__ = ("_clock", "_decoder", "_idle", "_lease", "_left", "_limits", "_most", "_reading", "_timer", "_why")
+    __slots__ = (
+        "_clock", "_decoder", "_failure", "_idle", "_lease", "_left", "_limits", "_most", "_reading", "_sink", "_timer",
+        "_why",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -131,6 +135,10 @@ class Stream:
         """Since when a read waits; None while nobody reads: a slow reader is not the provider's fault."""
         self._why = ""
         self._timer: asyncio.TimerHandle | None = None
+        self._sink: Sink | None = None
+        """Who listens."""
+        self._failure: Exception | None = None
+        """What broke meanwhile."""
 
     async def read(self) -> Sequence[Event] | None:
         """The next batch; None at the end.
@@ -141,6 +149,8 @@ class Stream:
         lease = self._lease
         if lease is None:
             return None
+        if self._failure is not None:
+            raise self._broken(lease, self._failure)
         now = self._reading = self._clock.now()
         if now >= self._limits.finish_by:
             self.close()
@@ -163,33 +173,40 @@ class Stream:
         finally:
             self._reading = None
 
-    prompt = True
-
-    def wake(self, call: Wake | None) -> None:
-        """Has `call` run, in the present context, whenever bytes come or the answer ends."""
-        lease = self._lease
-        if lease is not None:
-            lease.connection.reader = None if call is None else partial(copy_context().run, call)
-            self._reading = None if call is None else self._clock.now()
-            if self._timer is None and call is not None:
-                self._watch()
-
-    def take(self) -> Sequence[Event] | None:
-        """The events of what has come; empty: nothing for now; None at the end. Raises as `read` does."""
-        lease = self._lease
+    def listen(self, sink: Sink | None) -> bool:
+        """Hands what comes to `sink` (`core.source`), in the present context; False: it has to be read."""
+        lease, self._sink = self._lease, None
         if lease is None:
-            return None
-        now = self._clock.now()
-        try:
-            if now >= self._limits.finish_by:
-                raise Failure("timeout", "the provider's answer: not finished in time")
-            while lease.connection.has_more():
-                if (events := self._decoded(lease)) is None or events:
-                    return events
-        except BaseException as error:
-            raise self._broken(lease, error) from None
-        self._reading = now
-        return ()
+            return False
+        connection, connection.reader, self._reading = lease.connection, None, None
+        if sink is None or self._failure is not None or connection.ready:
+            return False
+        self._sink = sink
+        connection.reader = partial(copy_context().run, self._came)
+        self._reading = self._clock.now()
+        if self._timer is None:
+            self._watch()
+        return True
+
+    def _came(self) -> None:
+        """Bytes came, or the answer ended, or broke."""
+        lease, sink = self._lease, self._sink
+        if lease is None or sink is None:
+            return
+        connection = lease.connection
+        if connection.out:
+            self._reading = self._clock.now()
+            try:
+                events = self._decoded(lease)
+            except Exception as error:  # raised to whoever reads on
+                self._failure = error
+            else:
+                if events:
+                    sink(events)
+                if self._sink is None or connection.state != framing.DONE:
+                    return
+        self.listen(None)
+        sink(None)
 
     def _decoded(self, lease: Lease) -> Sequence[Event] | None:
         """The events of what has come, possibly none; None at the end."""
@@ -228,8 +245,8 @@ class Stream:
             lease.close()
 
     def _release(self) -> None:
-        if self._lease is not None:
-            self._lease.connection.reader = None
+        if self._sink is not None:
+            self.listen(None)
         self._lease = None
         if self._timer is not None:
             self._timer.cancel()

@@ -102,18 +102,17 @@ class Connection(AnswerParser, asyncio.Protocol):
     def arrival(self) -> asyncio.Future[None] | None:
         """What to wait for before there may be more of the body; None: some is there, or its end. Raises what broke the
         connection. One reader waits at a time; a wait that is given up loses nothing."""
-        if self.has_more():
+        if self.out or self.state == framing.DONE:
             return None
+        if self._error is not None:
+            raise self._error
         waiter = self._waiter = self._loop.create_future()
         return waiter
 
-    def has_more(self) -> bool:
-        """Whether more of the body is there, or its end. Raises what broke the connection."""
-        if self.out or self.state == framing.DONE:
-            return True
-        if self._error is not None:
-            raise self._error
-        return False
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to be read: more of the body, its end, or what broke the connection."""
+        return bool(self.out) or self.state == framing.DONE or self._error is not None
 
     def arrived(self) -> bytes:
         """What has arrived of the body; b"" where nothing has."""

@@ -8,7 +8,7 @@ is named by its endpoint, or `ENDPOINT/COMPONENT` for an inference component. Wh
 from __future__ import annotations
 
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -64,7 +64,7 @@ class _Lines(StreamDecoder):
         self._bare: bool | None = None
         self._rest = b""
 
-    def feed(self, data: bytes) -> Sequence[Event]:
+    def feed(self, data: bytes) -> list[Event]:
         if self._bare is None:
             data = (self._rest + data).lstrip()
             if not data:
@@ -92,7 +92,7 @@ class _Parts(StreamDecoder):
         self._frames = eventstream.Parser()
         self._inner = _Lines(inner)
 
-    def feed(self, data: bytes) -> Sequence[Event]:
+    def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         for frame in self._frames.feed(data):
             if frame.kind != "event":

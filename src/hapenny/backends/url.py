@@ -26,6 +26,7 @@ class Origin(NamedTuple):
     base: str
     """What every path begins with: empty, or e.g. `/v1`."""
 
+    @lru_cache(512)  # noqa: B019  (an origin is a value, and few are configured)
     def at(self, path: str) -> Url:
         """The address of `path`, which begins with "/" and may have a query; it is percent-encoded already.
 

@@ -217,13 +217,12 @@ def storable(completion: Completion, exchange: Exchange) -> Stored | None:
             if isinstance(block, ToolUse):
                 return None
     model = exchange.answer.model or exchange.target.model
+    beside = exchange.stage_notes.get(BASELINE_PASSAGES)
     return Stored(
         tuple(events_of(completion)), completion.tokens, model, exchange.context.tenant,
         evidence=exchange.answer.evidence,
         prompt=exchange.policy.prompt_version,
-        passages=passage_tokens(
-            exchange.stage_notes.get(BASELINE_PASSAGES), exchange.request, completion.tokens.prompt
-        ),
+        passages=passage_tokens(beside, exchange.request, completion.tokens.prompt) if beside is not None else 0,
     )  # fmt: skip
 
 

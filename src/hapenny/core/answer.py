@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from hapenny.core.clock import Clock, within
 from hapenny.core.errors import Failure
 from hapenny.core.events import Collector, Completion, Event, begins
 from hapenny.core.log import get_logger
 from hapenny.core.recorder import Heard, Recorder
-from hapenny.core.source import PromptSource, Source, Wake, as_prompt
+from hapenny.core.source import Sink, Source, unheard
 from hapenny.core.transform import EventTransform, Outcome, Transform
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Answer:
     """
 
     __slots__ = (
-        "_clock", "_flows", "_head", "_since", "_source", "_timed", "_transforms", "begun", "forms", "outcome",
-        "recorder",
+        "_clock", "_failure", "_flows", "_head", "_listen", "_since", "_sink", "_source", "_timed", "_transforms",
+        "begun", "forms", "outcome", "recorder",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,7 @@ class Answer:
     ) -> None:
         self.begun = begun
         self._source = source
+        self._listen: Callable[[Sink | None], bool] = getattr(source, "listen", unheard)
         self._head: Sequence[Event] | None = head or None
         self._transforms: list[Transform] = []
         self._flows: list[Callable[[Sequence[Event]], Sequence[Event]]] = []
@@ -85,7 +86,11 @@ class Answer:
         self._timed: Call | None = None
         self._clock: Clock | None = None
         self._since: float | None = None
-        """Since when somebody waits to be woken."""
+        """Since when somebody listens."""
+        self._sink: Sink | None = None
+        """Who does."""
+        self._failure: Exception | None = None
+        """What broke meanwhile."""
         self.outcome: Outcome | None = None
         self.forms = forms
         """Body and headers by protocol, as the whole answer was written before, or came: it goes out like that. None
@@ -143,50 +148,56 @@ class Answer:
                         call.waited = (call.waited or 0.0) + clock.now() - started
             if batch is None:
                 return self._finish("complete") or None
-            if batch := self._flow(batch):
-                return batch
-        return None
-
-    @property
-    def prompt(self) -> bool:
-        """Whether batches can be taken as they come (`core.source`)."""
-        return self._head is None and self.outcome is None and as_prompt(self._source) is not None
-
-    def wake(self, call: Wake | None) -> None:
-        """Has `call` run whenever more may be taken."""
-        if self.outcome is None:
-            cast(PromptSource, self._source).wake(call)
-            self._note_wait()
-            if call is not None and self._clock is not None:
-                self._since = self._clock.now()
-
-    def take(self) -> Sequence[Event] | None:
-        """The next batch of what has come, after all transforms; empty: nothing for now; None at the end."""
-        source = cast(PromptSource, self._source)
-        while self.outcome is None:
             try:
-                batch = source.take()
-            except BaseException as error:
-                self._finish("failed" if isinstance(error, Exception) else "abandoned")
+                for flow in self._flows:
+                    batch = flow(batch)
+            except BaseException:
+                self._finish("failed")
                 raise
-            if batch is None:
-                return self._finish("complete") or None
-            if not batch or (batch := self._flow(batch)):
+            if batch:
                 return batch
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
         return None
 
-    def _flow(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """What the transforms make of a batch."""
-        try:
-            for flow in self._flows:
-                batch = flow(batch)
-        except BaseException:
-            self._finish("failed")
-            raise
-        return batch
+    def listen(self, sink: Sink | None) -> bool:
+        """Hands what comes, after all transforms, to `sink` (`core.source`); False: it has to be read."""
+        self._note_wait()
+        if sink is None:
+            if self._sink is not None:
+                self._sink = None
+                self._listen(None)
+            return False
+        if self._head is not None or self.outcome is not None or not self._listen(self._came):
+            return False
+        self._sink = sink
+        if self._clock is not None:
+            self._since = self._clock.now()
+        return True
+
+    def _came(self, batch: Sequence[Event] | None) -> None:
+        """Takes what the source hands on."""
+        sink = self._sink
+        if sink is None:
+            return
+        if batch is not None:
+            try:
+                for flow in self._flows:
+                    batch = flow(batch)
+            except Exception as error:  # raised to whoever reads on
+                self._failure = error
+                self._finish("failed")
+            else:
+                if batch:
+                    sink(batch)
+                return
+        self._note_wait()
+        self._sink = None
+        sink(None)
 
     def _note_wait(self) -> None:
-        """Counts what was waited for a model that was to wake its reader."""
+        """Counts what was waited for a model while somebody listened."""
         call, clock, since = self._timed, self._clock, self._since
         self._since = None
         if since is not None and call is not None and clock is not None and call.began is not None:
@@ -259,7 +270,7 @@ class Answer:
         one that failed or was left, there is a better reason."""
         self._note_wait()
         self.outcome, whole = outcome, outcome == "complete"
-        self._head = None
+        self._head = self._sink = None
         tail: list[Event] = []
         problem: BaseException | None = None
         try:

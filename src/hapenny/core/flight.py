@@ -16,8 +16,7 @@ from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure
 from hapenny.core.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, begins
 from hapenny.core.exchange import Exchange
-from hapenny.core.source import Wake
-from hapenny.core.text_run import TextRun
+from hapenny.core.source import Sink
 
 MAX_BYTES = 64_000_000
 """What the replay buffer holds; a longer answer fails."""
@@ -58,7 +57,7 @@ class Flight:
         self.over = False
         """Whether none will follow."""
         self.reading = False
-        """Whether a reader waits for the upstream, for all."""
+        """Whether a reader waits for the upstream, for all, or the flight listens to it."""
         self._size = 0
         """Where the last batch ends, in bytes."""
         self._failure: BaseException | None = None
@@ -67,10 +66,8 @@ class Flight:
         """Whether the first content has come."""
         self._waiters: list[asyncio.Future[None]] = []
         """Those of readers that wait for news."""
-        self._calls: dict[_Reader, Wake] = {}
-        """What readers want to be called by at news; as long as there is one, the upstream calls the flight."""
-        self._called = False
-        """Whether it does."""
+        self._sinks: dict[_Reader, Sink] = {}
+        """Those of readers that listen; as long as there are any, the flight listens to its upstream."""
         exchange.hold()
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._begin())
@@ -148,9 +145,8 @@ class Flight:
             raise
         finally:
             self.reading = False
-            if self._waiters or self._calls:
-                self._wake()
-                self._call_me()
+            if self._waiters:
+                self._wake_waiters()
 
     def _keep(self, batch: Sequence[Event]) -> None:
         """Adds what came to the buffer."""
@@ -163,51 +159,49 @@ class Flight:
         self._size = size
         self.batches += 1
 
-    @property
-    def prompt(self) -> bool:
-        """Whether its upstream can be taken from."""
-        return self.over or (self._answer is not None and (self._called or self._answer.prompt))
+    def listen(self, reader: _Reader, sink: Sink | None) -> bool:
+        """Hands what comes to the `sink` of a reader that has read all there is, as long as the upstream can do so and
+        nobody reads it; None: it wants none for now. False: the reader has to read."""
+        answer, sinks = self._answer, self._sinks
+        if sink is None:
+            if sinks.pop(reader, None) is not None and not sinks:
+                self.reading = False
+                if answer is not None:
+                    answer.listen(None)
+                self._wake()  # who reads goes on by himself
+            return False
+        if reader.at < self.batches or self.over or answer is None:
+            return False
+        if not sinks:
+            if self.reading or not answer.listen(self._came):
+                return False
+            self.reading = True
+        sinks[reader] = sink
+        return True
 
-    def wake(self, reader: _Reader, call: Wake | None) -> None:
-        """Has `call` run at news, for a reader that takes; None: it wants none for now. The flight takes from its
-        upstream, for all, while anybody wants any and nobody reads."""
-        if call is not None:
-            self._calls[reader] = call
-            self._call_me()
-        elif self._calls.pop(reader, None) is not None and not self._calls and self._called:
-            self._called = self.reading = False
-            if self._answer is not None:
-                self._answer.wake(None)
-            self._wake()  # who reads goes on by himself
-
-    def _call_me(self) -> None:
-        answer = self._answer
-        if self._calls and not (self.reading or self.over) and answer is not None:
-            self._called = self.reading = True
-            answer.wake(self._arrived)
-            self._loop.call_soon(self._arrived)  # something may be there already
-
-    def _arrived(self) -> None:
-        """The upstream has more."""
-        answer, before = self._answer, self.batches
-        if not self._called or self.over or answer is None:
+    def _came(self, batch: Sequence[Event] | None) -> None:
+        """Takes what the upstream hands on."""
+        if batch is None:
+            self.reading = False
+            self._wake()
             return
         try:
-            while batch := answer.take():
-                self._keep(batch)
-            if batch is None:
-                self._end(None)
-        except Exception as error:
-            self._end(error)
-        if self.batches > before and not self.over:
-            self._wake()
+            self._keep(batch)
+        except Failure as failure:
+            self._end(failure)
+            return
+        for reader, sink in list(self._sinks.items()):
+            if reader in self._sinks:
+                reader.at = self.batches
+                sink(batch)
+        if self._waiters:
+            self._wake_waiters()
 
     def _end(self, failure: BaseException | None) -> None:
         """The flight is over: its upstream is released, and its readers learn why."""
         if self.over:
             return
         self.over, self._failure = True, failure
-        self._called = False
         if self._answer is not None:
             self._answer.close()
         self._wake()
@@ -227,13 +221,17 @@ class Flight:
         return waiter
 
     def _wake(self) -> None:
+        """Has all readers look for themselves."""
+        sinks, self._sinks = self._sinks, {}
+        for sink in sinks.values():
+            sink(None)
+        self._wake_waiters()
+
+    def _wake_waiters(self) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        for reader, call in list(self._calls.items()):
-            if reader in self._calls:
-                call()
 
     async def follow(self, reader: _Reader) -> Sequence[Event] | None:
         """What has come behind what a reader has read, or comes next; None at the end.
@@ -284,8 +282,6 @@ class Flight:
 
 def _size_of(batch: Sequence[Event]) -> int:
     """About how many bytes events take: their texts, and the frames they came in."""
-    if type(batch) is TextRun:
-        return 2 * len(batch.raw) + _EVENT * len(batch)
     size = 0
     for event in batch:
         raw = event.raw
@@ -320,23 +316,13 @@ class _Reader:
             return flight.follow(self)
         return flight.pull(self)
 
-    @property
-    def prompt(self) -> bool:
-        """Whether it can be taken from."""
-        return self._flight is not None and self._flight.prompt
-
-    def wake(self, call: Wake | None) -> None:
-        """Has `call` run whenever more may be taken."""
-        if self._flight is not None:
-            self._flight.wake(self, call)
-
-    def take(self) -> Sequence[Event] | None:
-        """The next batch of what has come; empty: nothing for now; None at the end."""
-        return None if self._flight is None else self._flight.next(self)
+    def listen(self, sink: Sink | None) -> bool:
+        """Hands what comes to `sink` (`core.source`); False: it has to be read."""
+        return self._flight is not None and self._flight.listen(self, sink)
 
     def close(self) -> None:
         """Leaves the flight."""
         flight, self._flight = self._flight, None
         if flight is not None:
-            flight.wake(self, None)
+            flight.listen(self, None)
             flight.leave()

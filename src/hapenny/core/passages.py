@@ -45,10 +45,8 @@ BASELINE_PASSAGES: Note[BaselinePassages] = Note("retrieval.baseline", travels=T
 """Set where retrieval acted and the application would have sent passages too."""
 
 
-def passage_tokens(passages: BaselinePassages | None, sent: Request, prompt: int) -> int:
+def passage_tokens(passages: BaselinePassages, sent: Request, prompt: int) -> int:
     """Tokens of the passages, by what the provider counted of the request that was sent (`prompt` tokens)."""
-    if passages is None:
-        return 0
     texts = [*(message.text for message in sent.messages), *(b.text for b in sent.system if isinstance(b, Text))]
     size = sum(map(len, texts))
     if sent.tools:

@@ -26,7 +26,6 @@ from hapenny.core.events import (
     ToolCallDelta,
     Usage,
 )
-from hapenny.core.text_run import TextRun
 from hapenny.core.transform import Outcome, Transform
 
 Begun: TypeAlias = Callable[[], None]
@@ -109,7 +108,7 @@ class Recorder(Transform):
 
     def flow(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Passes everything on."""
-        self.seen = True
+        first, self.seen = not self.seen, True
         if not self.begun:
             for event in batch:
                 if isinstance(event, (TextDelta, ThinkingDelta, ToolCallDelta, Stopped, CitationDelta)):
@@ -118,14 +117,9 @@ class Recorder(Transform):
                         hook()
                     break
         collector, output = self._collector, self.output
-        if collector is not None and collector.take(batch):
+        if first and collector is not None and collector.take(batch):
             collector = None
         (choice, block), parts = self._place, self._parts
-        if type(batch) is TextRun:
-            output.append(batch.text)
-            if collector is not None:
-                collector.text(batch.choice, batch.block).append(batch.text)
-            return batch
         for event in batch:
             if type(event) is TextDelta:
                 output.append(event.text)

@@ -1,20 +1,21 @@
-"""Where the events of an answer come from, batch by batch: waited for, or taken as they come.
+"""Where the events of an answer come from, batch by batch: read by who waits, or handed on where they come.
 
-Whoever reads waits in a task for each batch. A source that is `prompt` can do without: whoever wants its batches says
-once what is to be called (`wake`), is called where the bytes arrive, in the callback of the network, and takes what has
-come (`take`): no task is woken, no future is made, nothing is queued between bytes that come and bytes that go. Each
-wrapper hands both through, so that one chain of plain calls decodes, watches and writes a piece of a stream; a wrapper
-that has to wait inside the flow is not prompt, and is read.
+Whoever reads waits in a task for each batch. A source that can do without is given a sink (`listen`) and calls it where
+bytes arrive, in the callback of the network: no task is woken, no future is made, nothing is queued between bytes that
+come and bytes that go. Each wrapper hands its own sink to what it wraps, so that one chain of plain calls decodes,
+watches and writes a piece of a stream. Ends and failures are found by reading, as ever: a source that comes to one says
+None to its sink, and is read on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
 
 from hapenny.core.events import Event
 
-Wake: TypeAlias = Callable[[], None]
+Sink: TypeAlias = Callable[[Sequence[Event] | None], None]
+"""Takes a batch, never empty; None: there is something that has to be read, and no more is said. Raises nothing."""
 
 
 class Source(Protocol):
@@ -29,22 +30,15 @@ class Source(Protocol):
         """Releases the upstream at once. Idempotent, synchronous."""
 
 
-class PromptSource(Source, Protocol):
-    """One that can be taken from without waiting. Between `wake(call)` and `wake(None)` it is not read."""
+class PushSource(Source, Protocol):
+    """One that can hand on what comes."""
 
-    @property
-    def prompt(self) -> bool:
-        """Whether it can be taken from now."""
-
-    def wake(self, call: Wake | None) -> None:
-        """Has `call` run whenever more may be taken, from now on; what is there already is taken without being told.
-        None: nobody wants any for now, which is no fault of the provider's."""
-
-    def take(self) -> Sequence[Event] | None:
-        """The next batch of what has come; empty: nothing for now; None at the end. Whoever takes goes on until one of
-        both. Raises as `read` does."""
+    def listen(self, sink: Sink | None) -> bool:
+        """Hands each batch that comes to `sink`, from the loop's next callback on, until it says None; it is not read
+        meanwhile. False: something is there already, or has to be waited for: it is read, and `sink` is told nothing.
+        Without a `sink` it goes on saying nothing: nobody wants any for now, which is no fault of the provider's."""
 
 
-def as_prompt(source: Source) -> PromptSource | None:
-    """`source`, where it can be taken from now."""
-    return cast(PromptSource, source) if getattr(source, "prompt", False) else None
+def unheard(sink: Sink | None) -> bool:
+    """The `listen` of a source that has none: it has to be read."""
+    return False

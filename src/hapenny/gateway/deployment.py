@@ -54,6 +54,8 @@ class Deployment:
         self._started = False
         self.simulated = frozenset(config.simulated) & parts.backends.keys()
         """Backends whose answers no provider gave."""
+        self.only_simulated = bool(self.simulated) and len(self.simulated) == len(self.backends)
+        """Whether no provider is configured at all."""
 
     @classmethod
     def from_file(cls, path: str, **rest: Any) -> Self:
@@ -73,11 +75,6 @@ class Deployment:
         """Shows another background task, of a service of this gateway; over a reload, too."""
         kept = self.shared.guards
         kept[:] = [each for each in kept if each.name != guard.name] + [guard]
-
-    @property
-    def only_simulated(self) -> bool:
-        """Whether no provider is configured at all."""
-        return bool(self.simulated) and len(self.simulated) == len(self.backends)
 
     async def start(self) -> None:
         """Opens what needs a running loop, and begins what goes on beside requests; once."""

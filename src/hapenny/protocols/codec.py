@@ -64,7 +64,7 @@ class StreamDecoder(ABC):
     """Bytes of one streamed answer to events."""
 
     @abstractmethod
-    def feed(self, data: bytes) -> Sequence[Event]:
+    def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes, possibly none.
 
         Raises:

@@ -121,6 +121,8 @@ class Books:
             try:
                 text = "".join(call.output) if call.outcome == "complete" else ""
                 place = self.prices.place(call.target)
+                if place.managed:
+                    continue
                 place.later(call.request, self._outlines.of(call.request), text, call.tokens)
                 if call.cached is not None and call.began is not None:
                     layout = self.prices.layout(call.request)

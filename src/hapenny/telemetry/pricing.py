@@ -10,6 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from hapenny.catalog import Card, Rates, amount, region_class
+from hapenny.catalog.naming import managed_prompt
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Target
 from hapenny.core.messages import Parameters, Request
@@ -70,8 +71,8 @@ class Meter:
     """
 
     __slots__ = (
-        "_due", "_due_size", "_last", "_rates", "_sizes", "_sure", "_turn", "answers", "card", "media", "missed",
-        "missed_out", "prompts", "region", "template", "words",
+        "_due", "_due_size", "_last", "_rates", "_sizes", "_sure", "_turn", "answers", "card", "managed", "media",
+        "missed", "missed_out", "prompts", "region", "template", "words",
     )  # fmt: skip
 
     def __init__(self, card: Card | None, region: str, prompts: Estimator, answers: Estimator, words: Words) -> None:
@@ -83,6 +84,8 @@ class Meter:
         self.media = MEDIA_TOKENS
         self.template = 0
         """Tokens of the template that the provider puts before every prompt (a managed prompt's)."""
+        self.managed = False
+        """Whether the provider keeps the prompt: it is in reports and not in requests, which teaches nothing true."""
         self._last: tuple[object, float] = (None, 0.0)
         self._rates: dict[str, Rates] = {}
         self._sizes: deque[int] = deque(maxlen=NEWEST)
@@ -290,6 +293,7 @@ class Prices:
                 self._family(f"{provider}/{family}"),
             )
             place.template = self._templates.get(target.model, 0)
+            place.managed = managed_prompt(target.model)
             if len(self._places) > _KEPT:
                 self._places.popitem(last=False)[1].catch_up()
         return place

@@ -135,8 +135,9 @@ class Recorder:
         """Opens what needs a running loop."""
         if self.ledger is not None:
             await self.ledger.start()
-        if self.traces is not None and self.traces.metrics is not None:
-            self.tasks.serve("otlp", self._clock, self.traces.metrics.run)
+        if self.traces is not None:
+            for service in self.traces.services:
+                self.tasks.serve("otlp", self._clock, service)
 
     async def aclose(self) -> None:
         """Writes what waits."""

@@ -20,7 +20,6 @@ from functools import partial
 from msgspec.structs import replace
 
 from hapenny.catalog import SERVICE_TIERS
-from hapenny.catalog.naming import managed_prompt
 from hapenny.core.errors import Kind
 from hapenny.core.events import Tokens
 from hapenny.core.exchange import Call, Target
@@ -85,9 +84,7 @@ def settle(call: Call, prices: Prices, wall: float) -> None:
         tokens = apart(tokens, bill.units)
         if call.provenance != "estimated":
             call.provenance = "reported"
-            # The template of a managed prompt is in the report and not in the request: that teaches nothing true.
-            own = call.purpose not in _GUESSED and not managed_prompt(call.target.model)
-            call.lesson = call.request is not None and own
+            call.lesson = call.request is not None and call.purpose not in _GUESSED
     elif call.outcome == "failed" and call.began is None and not call.output and refused(call):
         tokens, call.provenance = Tokens(), "reported"
     elif call.request is not None:

@@ -1,7 +1,7 @@
 """Spans for X-Ray, by its OTLP endpoint: `https://xray.REGION.amazonaws.com/v1/traces`, HTTP alone, signed (SigV4).
 
-It takes at most 5 MB (before compression) and 10,000 spans a request; what is more goes in several. Transaction Search
-must be on in the account (spans go to CloudWatch Logs).
+It takes at most 5 MB (before compression) and 10,000 spans a request (`telemetry.span_export`). Transaction Search must
+be on in the account (spans go to CloudWatch Logs).
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from hapenny.backends.credential_chain import chain
 from hapenny.core.clock import Clock
 from hapenny.protocols.sigv4 import Credentials, sign
 
-SPANS = 10_000
-BYTES = 5_000_000
 _RENEW_S = 300.0
 _HOST = re.compile(r"https://(xray)\.([a-z0-9-]{1,30})\.amazonaws\.com(?:\.cn)?(?:/|$)")
 
@@ -74,70 +72,3 @@ class Signature:
                 await places.aclose()
 
         return asyncio.run(find())
-
-
-class Bounded:
-    """An exporter that sends no more at once than an endpoint takes.
-
-    Args:
-        exporter: sends.
-        size: bytes of spans as they are sent.
-        spans: the most at once.
-        most: the most bytes at once.
-    """
-
-    def __init__(
-        self, exporter: Any, size: Callable[[Sequence[Any]], int], spans: int = SPANS, most: int = BYTES
-    ) -> None:
-        self._exporter, self._size, self._spans, self._most = exporter, size, spans, most
-
-    def export(self, spans: Sequence[Any]) -> Any:
-        """Sends spans; the worst result of several requests. One span beyond the bound is left out."""
-        from opentelemetry.sdk.trace.export import SpanExportResult
-
-        waiting, worst = [list(spans)], SpanExportResult.SUCCESS
-        while waiting:
-            part = waiting.pop(0)
-            if len(part) > self._spans or (len(part) > 1 and self._size(part) > self._most):
-                half = len(part) // 2
-                waiting[:0] = [part[:half], part[half:]]
-                continue
-            if not part or self._size(part) > self._most:
-                continue
-            result = self._exporter.export(part)
-            if result is not SpanExportResult.SUCCESS:
-                worst = result
-        return worst
-
-    def shutdown(self) -> None:
-        """Ends it."""
-        self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Sends what waits."""
-        return bool(self._exporter.force_flush(timeout_millis))
-
-
-def exporter(
-    endpoint: str,
-    region: str,
-    clock: Clock,
-    credentials: Callable[[], Credentials] | None = None,
-    spans: int = SPANS,
-    most: int = BYTES,
-) -> Bounded:
-    """An exporter to an X-Ray endpoint; `spans` and `most` (bytes) go in one request at most.
-
-    Raises:
-        ImportError: the extra `otel` is not installed.
-    """
-    import requests
-    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-    from opentelemetry.exporter.otlp.proto.http import Compression
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    session = requests.Session()
-    session.auth = Signature(region, clock, credentials)
-    session.headers["Content-Type"] = "application/x-protobuf"
-    sender = OTLPSpanExporter(endpoint=endpoint, session=session, compression=Compression.Gzip)
-    return Bounded(sender, lambda some: int(encode_spans(some).ByteSize()), spans, most)

@@ -243,7 +243,8 @@ class Quota:
 
     def accepted(self, started: float) -> None:
         """The provider let a call through that was made at `started`."""
-        self.hold.accepted(started)
+        if self.hold.strikes:
+            self.hold.accepted(started)
         if self.learner is not None:
             self.learner.accepted(started, beyond=0 <= started - self._beyond_at < 0.1)
 

@@ -47,54 +47,48 @@ class Pieces:
         self.closed += 1
 
 
-class Taken(Pieces):
-    """The same, taken where they come: each event of the script wakes whoever takes."""
-
-    prompt = True
+class Told(Pieces):
+    """The same, handed on where they come: what waits for an event is said to who listens."""
 
     def __init__(self, script: Sequence[object], *, late: bool = False, ping: bytes = b"", cut: bytes = b"") -> None:
         super().__init__(script, late=late, ping=ping, cut=cut)
-        self._call: Callable[[], None] | None = None
-        self._waits: set[asyncio.Task[None]] = set()
+        self._sink: Callable[[bytes | None], None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
 
-    def wake(self, call: Callable[[], None] | None) -> None:
-        self._call = call
-
-    def take(self) -> bytes:
-        if not self.script:
-            self.last = True
-            return b""
-        step = self.script[0]
-        if isinstance(step, asyncio.Event) and not step.is_set():
-            if not self._waits:
-                self._waits.add(asyncio.create_task(self._tell(step)))
-            return b""
-        self.script.pop(0)
-        if isinstance(step, asyncio.Event):
-            return self.take()
-        if isinstance(step, Exception):
-            raise step
-        assert isinstance(step, bytes)
-        self.read_so_far += len(step)
-        return step
+    def listen(self, sink: Callable[[bytes | None], None] | None) -> bool:
+        if sink is not None and (not self.script or isinstance(self.script[0], Exception)):
+            return False
+        self._sink = sink
+        if sink is not None and not self._telling:
+            self._telling.add(asyncio.create_task(self._tell()))
+        return sink is not None
 
     async def read(self) -> bytes | None:
-        raise AssertionError("it can be taken from")
+        assert self._sink is None
+        return await super().read()
 
-    async def _tell(self, step: asyncio.Event) -> None:
-        while not step.is_set():
-            await asyncio.sleep(0.002)  # bytes that come and say nothing
-            if self._call is not None:
-                self._call()
-        self._waits.clear()
+    async def _tell(self) -> None:
+        while (sink := self._sink) is not None:
+            step = self.script[0] if self.script else None
+            if isinstance(step, asyncio.Event) and not step.is_set():
+                await asyncio.sleep(0.002)
+            elif isinstance(step, bytes):
+                self.read_so_far += len(self.script.pop(0))
+                sink(step)
+                await asyncio.sleep(0)
+            elif isinstance(step, asyncio.Event):
+                self.script.pop(0)
+            else:
+                self._sink = None
+                sink(None)
+        self._telling.clear()
 
     def close(self) -> None:
         super().close()
-        for task in self._waits:
-            task.cancel()
+        self._sink = None
 
 
-either = pytest.mark.parametrize("kind", [Pieces, Taken])
+either = pytest.mark.parametrize("kind", [Pieces, Told])
 
 
 def body_of(came: bytes) -> bytes:

@@ -23,7 +23,6 @@ from hapenny.core.events import (
     last_of,
 )
 from hapenny.core.messages import Opaque, Request
-from hapenny.core.text_run import TextRun
 from hapenny.protocols import citations, sse
 from hapenny.protocols import fields as f
 from hapenny.protocols.codec import StreamEncoder
@@ -66,10 +65,6 @@ class Encoder(StreamEncoder):
         self._begin("", "", 0.0, {})
 
     def encode(self, events: Sequence[Event]) -> bytes:
-        if type(events) is TextRun and events.choice in self._greeted and events.raw.startswith(b"data:"):
-            self._lengths[events.choice] += len(events.text)  # as ever
-            self._forwarded = True
-            return events.raw
         out: list[bytes] = []
         past = -1
         lengths, greeted = self._lengths, self._greeted
@@ -78,7 +73,7 @@ class Encoder(StreamEncoder):
                 continue
             raw = event.raw
             if type(event) is TextDelta and type(raw) is bytes and event.choice in greeted and raw.startswith(b"data:"):
-                lengths[event.choice] += len(event.text)
+                lengths[event.choice] += len(event.text)  # as ever
                 self._forwarded = True
                 out.append(raw)
                 continue

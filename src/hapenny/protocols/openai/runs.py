@@ -1,19 +1,19 @@
-"""Chunks of a streamed OpenAI answer that differ in their text alone, read many at once.
+"""Chunks of a streamed OpenAI answer that differ in their text alone, read many at once, and told as one piece of text.
 
 Theory of operation. A server writes one chunk like the other: the same bytes around another piece of text. Once a
 plain chunk was decoded, what stands around its text is known (`learn`). Of bytes that begin and end like that, what is
 between `last` and `lead` are texts; each whose bytes mean themselves in JSON (no quote, escape or control character,
 valid UTF-8) would decode to the very chunk that was learnt, with that text. Nothing is guessed: a chunk is learnt only
 where it holds no escape at all and one key `content`, and a piece that is not plain is decoded like any other chunk.
+Chunks that came together are one event, carried by all their frames: nobody can tell from text when it was cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 from hapenny.core.events import Event, TextDelta
-from hapenny.core.text_run import TextRun
 
 TRIES = 4
 """Chunks that are learnt from: a server that writes each in another way (with `obfuscation`, say) has no runs."""
@@ -51,12 +51,12 @@ class Runs:
             self._between = self._last + self._lead
             self.known, self.wanted = True, False
 
-    def take(self, data: bytes, block: int, choice: int, odd: Odd) -> tuple[Sequence[Event], bytes]:
+    def take(self, data: bytes, block: int, choice: int, odd: Odd) -> tuple[list[Event], bytes]:
         """The events of the run that `data` begins with, and what of `data` follows it: all where it begins with none.
         `odd` reads a chunk of the run whose text has to be decoded; False ends the run before it."""
         lead, last = self._lead, self._last
         if not data.startswith(lead) or (end := data.rfind(last)) <= len(lead):
-            return (), data
+            return [], data
         stop = end + len(last)
         raw, rest = (data, b"") if stop == len(data) else (data[:stop], data[stop:])
         whole = data[len(lead) : end]
@@ -66,11 +66,9 @@ class Runs:
             if not text.isprintable():  # several, most likely: there is a line end between two
                 pieces = whole.split(self._between)
                 text = b"".join(pieces).decode()
-            if text.isprintable() and '"' not in text and "\\" not in text:
-                if len(pieces) == 1:
-                    return [TextDelta(text, block, choice, raw)], rest
-                if b"" not in pieces and (text.isascii() or all(map(bytes.decode, pieces))):
-                    return TextRun(pieces, text, block, choice, lead, last, raw), rest
+            plain = text.isprintable() and '"' not in text and "\\" not in text
+            if plain and b"" not in pieces and (text.isascii() or all(map(bytes.decode, pieces))):
+                return [TextDelta(text, block, choice, raw)], rest
         except UnicodeDecodeError:
             pass
         events: list[Event] = []

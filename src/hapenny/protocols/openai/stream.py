@@ -8,7 +8,6 @@ word for it. Usage may come in any chunk, or in several; the last one counts, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -88,7 +87,7 @@ class Decoder(StreamDecoder):
         self._stem = ""
         self._defaults = (model, id_, created)
 
-    def feed(self, data: bytes) -> Sequence[Event]:
+    def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         runs = self._runs
         if runs.wanted:
@@ -102,8 +101,6 @@ class Decoder(StreamDecoder):
             choice = self._choices[self._of]
             if choice.plain and not self._done:
                 run, data = runs.take(data, choice.open, choice.index, self._plain)
-                if not (data or events):
-                    return run
                 events += run
         if data:
             self._read(data, events)

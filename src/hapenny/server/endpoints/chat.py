@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Protocol, TypeAlias
 
 from msgspec.structs import replace
@@ -19,7 +19,6 @@ from hapenny.core.exchange import Exchange
 from hapenny.core.latency import EDGE
 from hapenny.core.messages import Protocol as Spoken
 from hapenny.core.messages import Request
-from hapenny.core.source import Wake
 from hapenny.gateway.gateway import Gateway
 from hapenny.protocols.codec import Codec, StreamEncoder, left_out
 from hapenny.protocols.invoke import is_native_anthropic
@@ -31,7 +30,7 @@ from hapenny.server.limit_headers import limit_headers
 from hapenny.server.passable_request import named_once, permit_asked
 from hapenny.server.provider_objects import names_objects, objects_of_chat, permit_objects
 from hapenny.server.replies import failed
-from hapenny.server.transport.messages import Response
+from hapenny.server.transport.messages import PieceSink, Response
 from hapenny.telemetry.headers import at_commit, at_end, totals
 
 
@@ -230,7 +229,7 @@ def _stream(gateway: Gateway, codec: Codec, exchange: Exchange, flow: Answer) ->
 class _Streamed:
     """A streamed answer as pieces of its dialect."""
 
-    __slots__ = ("_encoder", "_exchange", "_flow", "_gateway", "_timed", "last", "late")
+    __slots__ = ("_encode", "_encoder", "_exchange", "_flow", "_gateway", "_problem", "last", "late")
 
     def __init__(self, gateway: Gateway, exchange: Exchange, flow: Answer, encoder: StreamEncoder, timed: bool) -> None:
         self.last = False
@@ -239,15 +238,17 @@ class _Streamed:
         self._exchange = exchange
         self._flow = flow
         self._encoder = encoder
-        self._timed = timed
+        self._encode = self._encode_timed if timed else encoder.encode
+        self._problem: Exception | None = None
+        """What broke while somebody listened."""
 
     async def read(self) -> bytes | None:
         """What the next events say; a failure is said in the stream's own words, and is its end."""
-        exchange, encoder = self._exchange, self._encoder
         try:
+            if self._problem is not None:
+                raise self._problem
             while (batch := await self._flow.read()) is not None:
-                data = encoder.encode([_timed(event, exchange) for event in batch] if self._timed else batch)
-                if data:
+                if data := self._encode(batch):
                     return data
             data = self._ended()
         except Failure as failure:
@@ -255,30 +256,25 @@ class _Streamed:
         self.last = True
         return data
 
-    @property
-    def prompt(self) -> bool:
-        """Whether what comes can be taken at once."""
-        return self._flow.prompt
+    def listen(self, sink: PieceSink | None) -> bool:
+        """Hands what the events that come say to `sink`; False: it has to be read."""
+        return self._flow.listen(None if sink is None else partial(self._came, sink))
 
-    def wake(self, call: Wake | None) -> None:
-        """Has `call` run whenever more may be taken."""
-        self._flow.wake(call)
-
-    def take(self) -> bytes:
-        """What the events that have come say, as `read`; b"" where there is nothing for now."""
-        exchange, encoder = self._exchange, self._encoder
-        try:
-            while batch := self._flow.take():
-                data = encoder.encode([_timed(event, exchange) for event in batch] if self._timed else batch)
+    def _came(self, sink: PieceSink, batch: Sequence[Event] | None) -> None:
+        if batch is not None:
+            try:
+                data = self._encode(batch)
+            except Exception as error:  # raised to whoever reads on
+                self._problem = error
+                self._flow.listen(None)
+            else:
                 if data:
-                    return data
-            if batch is not None:
-                return b""
-            data = self._ended()
-        except Failure as failure:
-            data = self.cut(failure)
-        self.last = True
-        return data
+                    sink(data)
+                return
+        sink(None)
+
+    def _encode_timed(self, batch: Sequence[Event]) -> bytes:
+        return self._encoder.encode([_timed(event, self._exchange) for event in batch])
 
     def _ended(self) -> bytes:
         """What stands behind the last event."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias, cast
 from urllib.parse import parse_qsl
 
 from hapenny.core.errors import Failure
-from hapenny.core.source import Wake
 from hapenny.protocols.http1.request import Headers
 from hapenny.protocols.http1.target import Target
 
@@ -39,6 +38,10 @@ class Request:
         return dict(parse_qsl(self.target.query))
 
 
+PieceSink: TypeAlias = Callable[[bytes | None], None]
+"""Takes a piece, never empty; None: there is something that has to be read. Raises nothing."""
+
+
 class Pieces(Protocol):
     """A body that comes in pieces. It is read from one task, and closed exactly once whatever happens."""
 
@@ -67,23 +70,17 @@ class Pieces(Protocol):
         """Lets go of the source at once."""
 
 
-class PromptPieces(Pieces, Protocol):
-    """Pieces that need not be waited for: they are taken where they come (`core.source`)."""
+class PushPieces(Pieces, Protocol):
+    """Pieces that need not be waited for: they are handed on where they come (`core.source`)."""
 
-    @property
-    def prompt(self) -> bool:
-        """Whether they can be taken now."""
-
-    def wake(self, call: Wake | None) -> None:
-        """Has `call` run whenever more may be taken; None: nobody wants any for now."""
-
-    def take(self) -> bytes:
-        """The next piece of what has come, as `read`; b"" where there is nothing for now."""
+    def listen(self, sink: PieceSink | None) -> bool:
+        """Hands each piece that comes to `sink`, until it says None: then they are read on. False: they are read now;
+        None: nobody wants any for now."""
 
 
-def as_prompt(pieces: Pieces) -> PromptPieces | None:
-    """`pieces`, where they can be taken now."""
-    return cast(PromptPieces, pieces) if getattr(pieces, "prompt", False) else None
+def listen(pieces: Pieces, sink: PieceSink | None) -> bool:
+    """Has `pieces` handed on to `sink`; whether they can be."""
+    return hasattr(pieces, "listen") and cast(PushPieces, pieces).listen(sink)
 
 
 class Socket(Protocol):

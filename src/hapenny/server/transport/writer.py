@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from email.utils import formatdate
-from functools import partial
 from http import HTTPStatus
 from typing import Protocol
 
@@ -13,7 +12,7 @@ from hapenny.core.errors import Failure
 from hapenny.protocols.http1.fields import written
 from hapenny.protocols.http1.request import RequestParser
 from hapenny.server.transport.limits import Limits
-from hapenny.server.transport.messages import Pieces, PromptPieces, Response, Work, as_prompt
+from hapenny.server.transport.messages import Pieces, Response, Work, listen
 
 HIGH_WATER = 1 << 18
 """Bytes a slow reader may lag behind before whoever writes for it has to wait."""
@@ -155,7 +154,9 @@ class Sending:
         silence_s: after how long a keep-alive leaves.
     """
 
-    __slots__ = ("_chunked", "_head", "_loop", "_pieces", "_silence_s", "_since", "_timer", "_wire", "finished")
+    __slots__ = (
+        "_chunked", "_head", "_loop", "_pieces", "_silence_s", "_since", "_stopped", "_timer", "_wire", "finished",
+    )  # fmt: skip
 
     def __init__(self, wire: Wire, head: bytes, pieces: Pieces, chunked: bool, silence_s: float) -> None:
         self.finished = False
@@ -167,6 +168,8 @@ class Sending:
         self._silence_s = silence_s
         self._since: float | None = None
         """Since when the next piece is waited for."""
+        self._stopped: asyncio.Future[None] | None = None
+        """Done when pieces are no longer written where they come."""
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(silence_s, self._look)
 
@@ -182,8 +185,8 @@ class Sending:
             self._write(b"")
         while not self.finished:
             self._since = loop.time()
-            if (prompt := as_prompt(pieces)) is not None:
-                await self._taken(prompt)
+            if listen(pieces, self._came):
+                await self._listening()
             else:
                 data = await pieces.read()
                 self._write(data or b"", end=data is None or pieces.last)
@@ -191,33 +194,33 @@ class Sending:
             if wire.waits:
                 await wire.drain()
 
-    async def _taken(self, pieces: PromptPieces) -> None:
-        """Writes pieces where they come, in the callback of the network: no task is woken before the end, or before the
-        client reads too slowly."""
-        stopped = self._loop.create_future()
-        more = partial(self._more, pieces, stopped)
-        pieces.wake(more)
-        more()
+    async def _listening(self) -> None:
+        """Waits while pieces are written where they come, in the callback of the network: until one has to be read, or
+        the client reads too slowly."""
+        stopped = self._stopped = self._loop.create_future()
         try:
             await stopped
         finally:
-            pieces.wake(None)
+            listen(self._pieces, None)
             if stopped.done() and not stopped.cancelled():
                 stopped.exception()  # whoever is cancelled at the same time does not ask for it
 
-    def _more(self, pieces: PromptPieces, stopped: asyncio.Future[None]) -> None:
-        """Writes what has come."""
-        if stopped.done():
+    def _came(self, data: bytes | None) -> None:
+        """Writes a piece."""
+        stopped = self._stopped
+        if stopped is None or stopped.done():
             return
-        try:
-            while (data := pieces.take()) or pieces.last:
-                self._write(data, end=pieces.last)
-                if self.finished or self._wire.waits:
-                    stopped.set_result(None)
-                    return
-                self._since = self._loop.time()  # bytes that say nothing to the client are no sign of life to it
-        except Exception as error:
-            stopped.set_exception(error)
+        if data is not None:
+            try:
+                self._write(data)
+            except Exception as error:
+                stopped.set_exception(error)
+                return
+            self._since = self._loop.time()  # bytes that say nothing to the client are no sign of life to it
+            if not self._wire.waits:
+                return
+            listen(self._pieces, None)
+        stopped.set_result(None)
 
     def cut(self, failure: Failure) -> None:
         """Ends the answer here, with words if its format has some: only then is its end a proper one."""
