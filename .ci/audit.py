@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -106,7 +107,8 @@ def main() -> int:
     if found:
         return 1
     print("audit: every file of the lock has its SHA-256")
-    uv = [shutil.which("uv")] if shutil.which("uv") else [sys.executable, "-m", "uv"]
+    found = os.environ.get("UV") or shutil.which("uv")  # `uv run` says where it is itself
+    uv = [found] if found else [sys.executable, "-m", "uv"]
     if chosen.offline or not reachable():
         print("audit: not asked for known vulnerabilities: their database cannot be reached from here")
         return 0
