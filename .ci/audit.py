@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -107,8 +106,8 @@ def main() -> int:
     if found:
         return 1
     print("audit: every file of the lock has its SHA-256")
-    found = os.environ.get("UV") or shutil.which("uv")  # `uv run` says where it is itself
-    uv = [found] if found else [sys.executable, "-m", "uv"]
+    found_uv = shutil.which("uv") or shutil.which("uv", path=".tools/bin")  # where the Makefile puts it
+    uv = [found_uv] if found_uv else [sys.executable, "-m", "uv"]
     if chosen.offline or not reachable():
         print("audit: not asked for known vulnerabilities: their database cannot be reached from here")
         return 0

@@ -4,7 +4,8 @@ For each pair of models whose set has several tasks, each large task is left out
 prompts when their task was learnt (five folds), `outside` when it was not, `abstained` the share of prompts of the task
 that the scorer calls unlike its own, beside the share of those it was trained on. A prompt it abstains from goes to the
 strong model: `outside_lost` is the quality that is given up when, of the others, the lower half by score goes to the
-weak model, and `outside_lost_never_abstaining` the same without abstaining.
+weak model, and `outside_lost_never_abstaining` the same without abstaining. `outside_lost_as_set` is what a router
+gives up whose border was set on the tasks that it was trained on (their lower half goes to the weak model).
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ def unlike(here: Source, quick: bool = False) -> dict[str, Any]:
             scores = np.array([reader.gain(features[i]) for i in own])
             foreign = np.array([reader.foreign(features[i]) for i in own])
             gain = high[own] - low[own]
+            home = np.array([reader.gain(features[i]) for i in rest[::5]])
+            below = (scores < np.median(home)) & ~foreign
             by_task[task] = {
                 "prompts": len(own),
                 "outside": _apgr(scores, gain),
@@ -52,6 +55,7 @@ def unlike(here: Source, quick: bool = False) -> dict[str, Any]:
                 "abstained_at_home": round(float(np.mean([reader.foreign(features[i]) for i in rest[::5]])), 4),
                 "outside_lost": _lost(scores, gain, foreign),
                 "outside_lost_never_abstaining": _lost(scores, gain, np.zeros(len(own), np.bool_)),
+                "outside_lost_as_set": round(float(gain[below].sum() / len(gain)), 4),
             }
         out[f"{SETS.get(name, name)}:{weak}>{strong}"] = by_task
     return out

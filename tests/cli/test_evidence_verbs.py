@@ -180,6 +180,8 @@ async def test_an_experiment_from_start_to_verdict(run, tmp_path):
     (tmp_path / "shorter.yaml").write_text(EXPERIMENT)
     assert "control 50%" in run("experiment", "start", "shorter.yaml")
     assert "running" in run("experiment", "start", "shorter.yaml", ok=False)
+    (tmp_path / "twice.yaml").write_text("name: a\nname: b\narms: {control: {}, other: {}}\n")
+    assert "stands twice" in run("experiment", "start", "twice.yaml", ok=False)
     assert "shorter: running" in run("experiment", "status")
     await rows_of(str(tmp_path / "ledger.db"))
     base = ("experiment", "analyse", "shorter", "--ledger", "ledger.db")

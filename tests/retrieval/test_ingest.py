@@ -61,6 +61,16 @@ async def test_a_changed_document_loses_its_old_chunks_and_a_missing_one_goes():
     assert manifest.ids() == ["a"]
 
 
+async def test_a_document_that_was_emptied_is_no_longer_found():
+    store, manifest = EmbeddedStore(DIM, "en"), Manifest()
+    await Ingest(store, Words(), manifest).run(
+        [Document(id="a", text="Zebra facts."), Document(id="b", text="Giraffes.")]
+    )
+    await Ingest(store, Words(), manifest).run([Document(id="a", text=" \n")])
+    assert found(store, "zebra") == []
+    assert store.count() == 1
+
+
 async def test_repeated_passages_are_stored_once():
     store = EmbeddedStore(DIM, "en")
     text = " ".join(f"word{i}" for i in range(80)) + "."

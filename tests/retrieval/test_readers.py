@@ -257,3 +257,36 @@ def test_cells_that_claim_a_thousand_rows_do_not_fill_the_memory():
 
 def test_marks_that_link_to_a_heading_are_no_part_of_it():
     assert html_text('<h2>Returns <a href="#returns">¶</a></h2><p>Text</p>')[1] == "## Returns\n\nText"
+
+
+def test_versions_and_long_numbers_stay_as_written(tmp_path):
+    table = rows(tmp_path, "ver,price,text\n1.10,2.50,alpha\n1.1,3,beta\n").documents
+    assert [row.facets["ver"] for row in table] == [["1.10"], ["1.1"]]
+    assert [row.numbers for row in table] == [{"price": 2.5}, {"price": 3.0}]
+    [row] = rows(tmp_path, '{"id": 1, "account": 12345678901234567890, "rank": 7}', "rows.jsonl").documents
+    assert "12345678901234567890" in row.text
+    assert row.numbers == {"rank": 7.0}
+
+
+def test_a_file_without_text_is_named(tmp_path):
+    assert "no text" in rows(tmp_path, "", "empty.md").left_out[0]
+    assert "no text" in rows(tmp_path, "<html><title>x</title></html>", "empty.html").left_out[0]
+    assert not rows(tmp_path, '{"title": "Only a title"}', "rows.jsonl").left_out
+
+
+def test_apostrophes_of_words_do_not_swallow_rows(tmp_path):
+    table = rows(tmp_path, "name,note\nfoo,'twas nice\nbar,the dogs'\nbaz,plain\n").documents
+    assert [row.facets["note"] for row in table] == [["'twas nice"], ["the dogs'"], ["plain"]]
+    quoted = rows(tmp_path, "name,note\n'foo','a, b'\n'bar','c'\n").documents
+    assert [row.facets["note"] for row in quoted] == [["a, b"], ["c"]]
+
+
+@pytest.mark.parametrize("encoding", ["euc_jp", "cp932"])
+def test_japanese_of_old_encodings_is_read(tmp_path, encoding):
+    (tmp_path / "old.txt").write_bytes("日本語の文書です。これは短い文です。".encode(encoding))
+    assert "これは短い文です" in load(tmp_path / "old.txt", "old.txt").documents[0].text
+
+
+def test_korean_of_an_old_encoding_is_not_taken_for_japanese(tmp_path):
+    (tmp_path / "old.txt").write_bytes("한국어 문서입니다. 오래된 부호로 적혀 있습니다.".encode("euc_kr"))
+    assert "한국어 문서입니다" in load(tmp_path / "old.txt", "old.txt").documents[0].text

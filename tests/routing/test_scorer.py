@@ -64,11 +64,32 @@ def test_abstains_on_foreign_prompts_only():
     assert reader.foreign(extract("Quel est le plus grand fleuve d'Europe orientale ?"))
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Write a poem about the blue river and the cat.",
+        "Could you please translate the weather to the table?",
+        "Viết một bài thơ về dòng sông",
+        "この文章を三行に要約してください。",
+    ],
+)
+def test_abstains_from_instructions_that_it_never_saw(prompt):
+    prompts, weak, strong, _ = traffic(500)
+    plain = [f"what is the {p}" for p in prompts]
+    wide = [f"{p} 川の色は何ですか" for p in plain[:60]] + [f"{p} dòng sông màu gì" for p in plain[:60]]
+    scores = np.concatenate([weak, weak[:120]]), np.concatenate([strong, strong[:120]])
+    asked = Reader(fit(plain + wide, *scores))
+    assert asked.distance(extract(prompt)) > 1.0
+    assert not asked.foreign(extract(plain[0]))
+    told = Reader(fit(plain + wide + [prompt] * 20, *(np.concatenate([each, np.ones(20)]) for each in scores)))
+    assert told.distance(extract(prompt)) <= 1.0
+
+
 def test_a_scorer_of_before_has_no_kinds_and_goes_on():
     prompts, weak, strong, _ = traffic(500)
     scorer = fit(prompts, weak, strong)
     assert len(scorer.prototypes) == 32
-    without = Reader(msgspec.structs.replace(scorer, prototypes=[], foreign_kind=0.0))
+    without = Reader(msgspec.structs.replace(scorer, prototypes=[], foreign_kind=0.0, instructions=None))
     assert not without.foreign(extract(prompts[0]))
     assert without.gain(extract(prompts[0])) == Reader(scorer).gain(extract(prompts[0]))
 

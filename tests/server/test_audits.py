@@ -102,6 +102,29 @@ async def test_audits_end_with_their_budget_and_are_off_unless_wanted(tmp_path):
             assert app.gateway.parts.live_audit.audited == most
 
 
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+EYES = f"""
+models: {{blind: {{id: us.meta.llama3-3-70b-instruct-v1:0}}, seeing: {{id: "{SONNET}"}}}}
+tiers: {{fast: blind, strong: seeing}}
+"""
+
+
+async def test_a_picture_is_no_probe_of_a_model_that_reads_none(tmp_path):
+    preset = "balanced, max_quality_loss: 0.05, audit_share: 1.0, audit_judge: '', stages: {semantic: 'off'}"
+    backend = TwoMinds(RIGHT)
+    async with serving(tmp_path, backend, preset=preset, extra=EYES) as (url, app), aiohttp.ClientSession() as session:
+        for number in range(8):
+            text = {"type": "text", "text": f"What does this sign say about bridge {number}?"}
+            body = {"model": "auto", "messages": [{"role": "user", "content": [text, PICTURE]}]}
+            async with session.post(url + "/v1/chat/completions", json=body) as answer:
+                assert answer.status == 200
+            await settled(app.gateway)
+        assert {target.model for _, target in backend.asked} == {SONNET}
+        await ask(session, url, 9)  # without one it is
+        await settled(app.gateway)
+        assert "llama" in backend.asked[-1][1].model
+
+
 class Held(TwoMinds):
     """The strong model answers when it is let."""
 

@@ -37,6 +37,10 @@ def test_experiments_are_independent():
         (Experiment(name="one", arms={"control": Arm()}), "at least one variant"),
         (Experiment(name="share", arms={"a": Arm(share=0), "b": Arm()}), "share above 0"),
         (Experiment(name="alpha", arms=PLAIN.arms, alpha=2), "level between"),
+        (Experiment(name="endless", arms={"a": Arm(share=float("inf")), "b": Arm()}), "share above 0"),
+        (Experiment(name="metric", arms=PLAIN.arms, metric="qualty"), "'qualty' is no metric"),
+        (Experiment(name="second", arms=PLAIN.arms, secondary=["costs"]), "'costs' is no metric"),
+        (Experiment(name="set", arms={"a": Arm(), "b": Arm(settings={"prune.shares": 0.5})}), "prune.share,"),
         (Experiment(name="looks", arms=PLAIN.arms, looks=[0.5, 1.0]), "a horizon"),
     ],
 )

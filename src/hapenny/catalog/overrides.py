@@ -35,6 +35,7 @@ from msgspec import Meta, Struct, field
 from hapenny.catalog.card import Card, Kind, Negotiated, Prices, Rates, Sampling, ServiceTier, Tier, changed
 from hapenny.catalog.catalog import Catalog
 from hapenny.catalog.pricing import half_even
+from hapenny.core.strict_yaml import read_yaml
 
 _RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "query")
 _Place = Annotated[str, Meta(pattern=r"^(in_region(:[a-z0-9-]+)?|geo(:[a-z-]+)?|global)$")]
@@ -109,7 +110,7 @@ def load(path: str | Path, catalog: Catalog) -> Catalog:
     import yaml
 
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        raw = read_yaml(Path(path).read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {error}") from None
     try:

@@ -14,6 +14,7 @@ from hapenny.cli.evaluations import export_evaluations, import_evaluations
 from hapenny.cli.printable import say, say_json
 from hapenny.cli.train import lines
 from hapenny.core.clock import RealClock
+from hapenny.core.strict_yaml import read_yaml
 from hapenny.evidence.analysis import Effect
 from hapenny.tuning.experiments import Experiment
 
@@ -36,7 +37,7 @@ def start(state: Path, file: Path) -> None:
     import yaml
 
     try:
-        given = msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), Experiment)
+        given = msgspec.convert(read_yaml(file.read_text(encoding="utf-8")), Experiment)
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise click.ClickException(f"{file}: {error}") from None
     if problems := given.problems():
@@ -187,7 +188,7 @@ def replay(
     from hapenny.evidence.analysis import paired_effect
 
     try:
-        one = msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), Experiment)
+        one = msgspec.convert(read_yaml(file.read_text(encoding="utf-8")), Experiment)
         rows = [msgspec.json.decode(line, type=Prompt) for line in lines(prompts)]
         if problems := one.problems():
             raise ValueError("\n".join(problems))

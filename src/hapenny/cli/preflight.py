@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from hapenny.backends.bedrock import BedrockOptions
@@ -11,6 +12,7 @@ from hapenny.caching.options import SEMANTIC_STAGE
 from hapenny.catalog import default
 from hapenny.cli.extras import missing
 from hapenny.config import Config
+from hapenny.retrieval.folder import built_with, is_collection, other_embedder
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.throughput.regions import Problem
 
@@ -23,7 +25,24 @@ _PAID = ("api.openai.com", "api.anthropic.com")
 
 def look_around(config: Config) -> list[Problem]:
     """What would fail at the first request, or be less than was asked for."""
-    return [*_keys(config), *_models(config), *_missing_extras(config)]
+    return [*_keys(config), *_models(config), *_missing_extras(config), *_collections(config)]
+
+
+def _collections(config: Config) -> list[Problem]:
+    """Collections that are not there, or that another embedder made than the one that reads questions."""
+    problems = []
+    hashed = config.stages[SEMANTIC_STAGE].embedder == "hashed"
+    for name, options in config.collections.items():
+        if not options.path:
+            continue
+        at, folder = f"$.collections.{name}.path", Path(options.path)
+        known = built_with(folder)
+        if not is_collection(folder):
+            problems.append(Problem(at, f"{folder}: no collection here", f"hapenny index build {folder} FILES"))
+        elif known and known.startswith("hashed") != hashed:
+            what, _, fix = other_embedder(known, "hashed words" if hashed else "the local model").partition(". Fix: ")
+            problems.append(Problem(at, f"{folder}: {what}", fix))
+    return problems
 
 
 def _keys(config: Config) -> list[Problem]:

@@ -15,6 +15,7 @@ from hapenny.backends.simulated_kind import SimulatedOptions
 from hapenny.config.checking import check
 from hapenny.config.options import Config
 from hapenny.config.problems import ConfigError
+from hapenny.core.strict_yaml import read_yaml
 
 _ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -40,7 +41,7 @@ def load(path: str | Path | None = None, text: str | None = None, running: Confi
         except ValueError:
             raise ConfigError([f"{path}: not text in UTF-8. Fix: name a readable YAML file"]) from None
     try:
-        raw = yaml.load(text, _Strict)
+        raw = read_yaml(text)
     except yaml.YAMLError as error:
         what = " ".join(str(error).split())
         raise ConfigError([f"{path or 'configuration'}: not valid YAML: {what}. Fix: correct the syntax"]) from None
@@ -63,20 +64,6 @@ def load(path: str | Path | None = None, text: str | None = None, running: Confi
     except msgspec.ValidationError as error:
         raise ConfigError([_explain(str(error), raw)]) from None
     return check(config)
-
-
-class _Strict(yaml.SafeLoader):
-    """YAML in which a key stands once: of two of them the first would be dropped without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping. Raises `yaml.YAMLError` where a key comes twice."""
-        keys: set[tuple[str, str]] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if (key.tag, key.value) in keys:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
-                keys.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
 
 
 def _lost(raw: dict[str, Any], running: Config) -> list[str]:

@@ -13,6 +13,7 @@ import yaml
 from msgspec import Struct
 
 from hapenny.config import PRESETS
+from hapenny.core.strict_yaml import read_yaml
 
 MOST_FILES = 20
 _LARGEST = 400_000
@@ -57,7 +58,7 @@ def written(file: Path, id: str, changes: str, folder: Path) -> Path:
             if f"file-{each.name}" == id:
                 return each
         raise ValueError(f"{id.removeprefix('file-')[:80]!r} is no longer beside {file}.")
-    raw = yaml.safe_load(file.read_text("utf-8")) or {}
+    raw = read_yaml(file.read_text("utf-8")) or {}
     if id == CHANGES:
         raw = _merged(raw, _read(changes))
     elif id.removeprefix("preset-") in PRESETS:
@@ -76,7 +77,7 @@ def written(file: Path, id: str, changes: str, folder: Path) -> Path:
 
 def _read(changes: str) -> dict[str, Any]:
     try:
-        read = yaml.safe_load(changes)
+        read = read_yaml(changes)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"The changes are no YAML: {' '.join(str(error).split())[:300]}") from None
     if not isinstance(read, dict) or not read:

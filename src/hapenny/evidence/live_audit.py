@@ -88,8 +88,8 @@ class Routed(Protocol):
     def escalated(self, exchange: Exchange) -> str:
         """The option whose answer was not carried by the request's evidence, so that the baseline answered; else ""."""
 
-    def tier(self, name: str) -> Target | None:
-        """The model of a tier."""
+    def tier(self, name: str, exchange: Exchange) -> Target | None:
+        """The model of a tier; None where it lacks what the request needs."""
 
 
 class Quality(Decision):
@@ -249,7 +249,7 @@ class LiveAudit:
         """What would a cheaper tier have said, beside what everything-off says? One answer tells of the tier, and of
         the tier with its answers checked: not carried by the evidence, the baseline would have answered. `worth`:
         nano-dollars with everything off."""
-        target = self._router.tier(tier)
+        target = self._router.tier(tier, exchange)
         if target is None:
             return
         asked = plain(exchange)

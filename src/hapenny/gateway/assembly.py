@@ -247,7 +247,7 @@ def build(
         paused[name] = Pipeline(stages, {**kept_in_pause(route.modes()), **ALWAYS}, calls.call, services)
     prefetcher = Prefetcher(shared, exchanges, calls.call, services, pipelines, books.prices, gate)
     planner = _planner(config, shared, prefetcher)
-    audit = live_audit(config, shared, resolver, router, background, tasks.spawn, budgets)
+    audit = live_audit(config, shared, resolver, router, background, tasks.spawn, budgets, facts.lacks)
     admin = CacheAdmin(
         shared.answers,
         semantic,

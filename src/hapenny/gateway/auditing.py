@@ -23,6 +23,7 @@ from hapenny.gateway.resolver import RequestResolver
 from hapenny.gateway.shared_state import Shared
 from hapenny.gateway.state_snapshot import settings
 from hapenny.responsive.options import LATENCY_STAGE
+from hapenny.routing.abilities import Lacks
 from hapenny.routing.audit_view import AuditedRouter
 from hapenny.routing.budget import Rates
 from hapenny.routing.names import TIERS as TIER_NAMES
@@ -151,6 +152,7 @@ def live_audit(
     background: BackgroundCalls,
     spawn: Spawn,
     budgets: LossBudgets,
+    lacks: Lacks,
 ) -> LiveAudit:
     """Audits of a deployment."""
     clock, embed = shared.clock, shared.embedder.embed
@@ -177,5 +179,5 @@ def live_audit(
         ask=background.audit,
         judges={name: judging(route) for name, route in config.routes.items()},
         spawn=spawn,
-        router=AuditedRouter(router, resolver.names.tiers, clock.wall),
+        router=AuditedRouter(router, resolver.names.tiers, clock.wall, lacks),
     )

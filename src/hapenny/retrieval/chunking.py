@@ -76,8 +76,10 @@ def chunk(document: Document, how: Chunking | None = None, count: Counter = esti
     """Chunks of a document: ids `ID#n`, the title with the heading path, all metadata carried along.
 
     A document that fits in one chunk stays as it is. A chunk that begins inside a table begins with the table's head,
-    one that begins or ends inside fenced code is fenced.
+    one that begins or ends inside fenced code is fenced. One without text and title has none: there is nothing to find.
     """
+    if not document.text.strip() and not document.title:
+        return []
     how = how or Chunking()
     parts = sections(document.text) if how.headings else [Section((), document.text)]
     if len(parts) <= 1 and count(document.text) <= how.size:

@@ -11,6 +11,7 @@ import yaml
 
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
+from hapenny.core.strict_yaml import read_yaml
 from hapenny.retrieval.analysis import Language
 from hapenny.retrieval.documents import Matrix
 from hapenny.retrieval.ingest.manifest import MANIFEST, Manifest, read_floor, read_vocabulary_of
@@ -57,7 +58,7 @@ class Folder:
     ) -> None:
         self.path = path
         self.embedder = embedder
-        there = (path / ROWS).exists() or (path / LAYOUT).exists()
+        there = is_collection(path)
         if read_only and not there:
             raise FolderError(f"{path}: no collection here; make one with `hapenny index build {path} FILES`")
         known = read_layout(path)
@@ -66,8 +67,7 @@ class Folder:
         elif layout is not None and not same_place(known, layout):
             raise FolderError(f"{path}: is {known.kind} already; build into another folder")
         self.layout = known
-        if known.kind != "embedded":
-            self._belongs(known.embedder)
+        self._belongs(built_with(path))
         shape = path / SHAPE
         self.store: Store = open_store(
             known,
@@ -78,7 +78,6 @@ class Folder:
             read_only=read_only,
         )
         if isinstance(self.store, EmbeddedStore):
-            self._belongs(self.store.noted("embedder"))
             if not read_only:
                 self.store.note("embedder", embedder.name)
         elif not there:
@@ -88,7 +87,7 @@ class Folder:
     def _belongs(self, known: str) -> None:
         name = self.embedder.name
         if known and known != name:
-            raise FolderError(f"{self.path}: holds vectors of {known}, not of {name}; rebuild it or use {known}")
+            raise FolderError(f"{self.path}: {other_embedder(known, name)}")
 
     @property
     def embedded(self) -> EmbeddedStore:
@@ -206,6 +205,21 @@ class Folder:
         self.store.close()
 
 
+def is_collection(path: Path) -> bool:
+    """Whether a collection was begun in this folder."""
+    return (path / ROWS).exists() or (path / LAYOUT).exists()
+
+
+def other_embedder(known: str, name: str) -> str:
+    """That a collection's vectors are of `known` and another embedder is in use, with the fix."""
+    use = (
+        "--embedder hashed, in a configuration stages.semantic.embedder: hashed"
+        if known.startswith("hashed")
+        else known
+    )
+    return f"holds vectors of {known}, not of {name}. Fix: build it anew in another folder, or use {use}"
+
+
 def built_with(path: Path) -> str:
     """Name of the embedder that made a folder's vectors, "" where there is none yet or it is not noted."""
     layout = read_layout(path)
@@ -227,7 +241,7 @@ def read_settings(path: Path) -> Settings:
         FolderError: with the file, the path inside it and what is wrong.
     """
     try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        data: Any = read_yaml(path.read_text(encoding="utf-8")) or {}
         return msgspec.convert(data, Settings)
     except (msgspec.ValidationError, ValueError, yaml.YAMLError, OSError) as error:
         raise FolderError(f"{path}: {error}") from error

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from hapenny.core.exchange import Exchange, Target
 from hapenny.evidence.live_audit import Probe
 from hapenny.evidence.tier_options import is_checked
+from hapenny.routing.abilities import Lacks
 from hapenny.routing.router import Router
 from hapenny.routing.tiers import Choice
 
@@ -18,10 +19,17 @@ class AuditedRouter:
         router: the deployment's.
         tiers: the model of each tier.
         wall: epoch seconds now.
+        lacks: what a model lacks of what a request needs: one that lacks something is not asked.
     """
 
-    def __init__(self, router: Router, tiers: Mapping[str, Target], wall: Callable[[], float]) -> None:
-        self._router, self._tiers, self._wall = router, tiers, wall
+    def __init__(
+        self,
+        router: Router,
+        tiers: Mapping[str, Target],
+        wall: Callable[[], float],
+        lacks: Lacks = lambda exchange, target: (),
+    ) -> None:
+        self._router, self._tiers, self._wall, self._lacks = router, tiers, wall, lacks
 
     def observe(self, route: str, intent: str, loss: float) -> bool:
         """Whether the loss of a drawn request refutes the promise."""
@@ -36,7 +44,7 @@ class AuditedRouter:
         for taken in reversed(exchange.decisions):
             if taken.stage == "tiers" and isinstance(taken.decision, Choice) and taken.decision.score is not None:
                 weak = self._router.weak
-                target = self._tiers.get(weak)
+                target = self.tier(weak, exchange)
                 if target is None or target.model == exchange.target.model:
                     return None
                 would = taken.mode == "shadow" and taken.decision.tier == weak
@@ -62,9 +70,10 @@ class AuditedRouter:
         target = self._tiers.get(choice.tier)
         return target is not None and target.model == exchange.target.model
 
-    def tier(self, name: str) -> Target | None:
-        """The model of a tier."""
-        return self._tiers.get(name)
+    def tier(self, name: str, exchange: Exchange) -> Target | None:
+        """The model of a tier, where it can answer the request: routing would not have asked another."""
+        target = self._tiers.get(name)
+        return target if target is not None and not self._lacks(exchange, target) else None
 
 
 def _chosen(exchange: Exchange) -> Choice | None:

@@ -12,6 +12,7 @@ decision is a gather and a dot product for each of the two.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -22,7 +23,13 @@ from hapenny.routing import prototypes
 from hapenny.routing.complexity import CLIP as COLD_CLIP
 from hapenny.routing.complexity import Weights, default_weights, raw_score
 from hapenny.routing.design import BUCKETS, CLIP, Design, Options, salt, terms
+from hapenny.routing.instructions import instruction
 from hapenny.routing.intents.features import SHAPE, Features, Floats, extract
+
+_FEW = 3
+"""Training prompts with an instruction from which it is known."""
+_UNTOLD = 2.0
+"""How unlike a prompt is whose instruction training never saw."""
 
 
 class Scorer(msgspec.Struct, kw_only=True, frozen=True):
@@ -49,13 +56,15 @@ class Scorer(msgspec.Struct, kw_only=True, frozen=True):
     prototypes: list[list[float]] = []
     """Shapes of the kinds of prompts it was trained on (`prototypes`); none of a file of before."""
     foreign_kind: float = 0.0
+    instructions: list[int] | None = None
+    """What its prompts asked to be done, each at least a few times (`instructions`); None of a file of before."""
 
 
 class Reader:
     """A scorer made ready to decide: arrays unpacked, constants folded. Immutable and safe to share."""
 
-    __slots__ = ("_at", "_bias", "_crossed", "_idf", "_limit", "_low", "_mean", "_prototypes", "_scale", "_slope",
-                 "_tasks", "_text", "scorer")  # fmt: skip
+    __slots__ = ("_at", "_bias", "_crossed", "_idf", "_instructions", "_limit", "_low", "_mean", "_prototypes",
+                 "_scale", "_slope", "_tasks", "_text", "scorer")  # fmt: skip
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
@@ -71,6 +80,7 @@ class Reader:
         self._limit = np.array([CLIP] * count + [COLD_CLIP] * len(cold.slope))
         self._low = -self._limit
         self._bias = scorer.intercept - scorer.cold_slope * scorer.cold_mean
+        self._instructions = None if scorer.instructions is None else frozenset((0, *scorer.instructions))
         kinds = scorer.prototypes if scorer.foreign_kind > 0 else []
         self._prototypes = prototypes.Kinds(kinds) if kinds else None
         # What a task adds is folded into its own level and slopes.
@@ -102,7 +112,7 @@ class Reader:
 
     def foreign(self, features: Features) -> bool:
         """Whether the prompt is unlike the training prompts: more unseen words, or an odder shape, than 99.5 %, or
-        further from every kind of them than 99 %."""
+        further from every kind of them than 99 %, or an instruction that they did not give."""
         return self.distance(features) > 1.0
 
     def distance(self, features: Features) -> float:
@@ -114,6 +124,8 @@ class Reader:
         )
         if self._prototypes is not None:
             out = max(out, self._prototypes.distance(shape) / self.scorer.foreign_kind)
+        if self._instructions is not None and instruction(features) not in self._instructions:
+            out = max(out, _UNTOLD)
         return out
 
 
@@ -165,6 +177,7 @@ def fit(
         foreign_shape=float(np.quantile([_oddness((row.shape - mean) * (1 / scale)) for row in rows], 0.995)) * 1.25,
         prototypes=kinds,
         foreign_kind=border,
+        instructions=[each for each, count in Counter(map(instruction, rows)).items() if each and count >= _FEW],
     )
 
 

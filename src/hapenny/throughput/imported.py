@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from hapenny.core.clock import Clock
 from hapenny.core.log import get_logger
+from hapenny.core.strict_yaml import read_yaml
 from hapenny.throughput.pools import QuotaSpec
 from hapenny.throughput.service_quotas import ServiceQuota, fragment
 
@@ -48,7 +49,7 @@ def of_file(path: str) -> dict[Place, QuotaSpec]:
         ValueError: it cannot be read or is not such a file, with the fix.
     """
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        data = read_yaml(Path(path).read_text(encoding="utf-8"))
         models = data["stages"]["throughput"]["models"]
         return {("", name): msgspec.convert(model["quota"], QuotaSpec) for name, model in models.items()}
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:

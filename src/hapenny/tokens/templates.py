@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from hapenny.core.strict_yaml import read_yaml
+
 _WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|\d+")
 _LONGEST = 600  # characters: predictable turns are short, and what a turn asked stands at its end
 _FIELD = re.compile(r"\{([\w.]+)\}")
@@ -135,7 +137,7 @@ def read(text: str, source: str = "templates") -> Library:
     import yaml
 
     try:
-        library = msgspec.convert(yaml.safe_load(text), Library)
+        library = msgspec.convert(read_yaml(text), Library)
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise TemplateError(f"{source}: {error}") from error
     for number, template in enumerate(library.templates):

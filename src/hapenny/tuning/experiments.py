@@ -7,6 +7,7 @@ so that experiments are independent of each other and of the holdout.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -23,13 +24,18 @@ from hapenny.core.stage import Ask, Decision, Onward, Stage
 from hapenny.tuning.options import ARMS_STAGE
 from hapenny.tuning.sets import ParameterSet
 
+METRICS = ("quality", "cost", "length", "ttft", "e2e", "escalated", "failed")
+"""What the ledger knows of a request."""
+SETTINGS = ("prune.share", "window.limit", "tiers.balanced_from", "tiers.strong_from", "tiers.max_from")
+"""Values that stages look up by name."""
+
 
 class Arm(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """One variant. What is left out stays as it is.
 
     `model`: a tier, alias or model for routed requests; `parameters`: a set of its own; `system`: replaces the system
-    prompt; `prompt_version` marks it in keys and ledger; `settings`: values that stages look up by name
-    (`prune.share`, `window.limit` tokens, `tiers.balanced_from`, `tiers.strong_from`, `tiers.max_from`).
+    prompt; `prompt_version` marks it in keys and ledger; `settings`: values by name (`SETTINGS`; `window.limit` is
+    tokens).
     """
 
     share: float = 1.0
@@ -79,11 +85,23 @@ class Experiment(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     def problems(self) -> list[str]:
         """What is wrong with it, as `path: what. Fix: how` lines."""
         at, problems = f"experiments.{self.name}", []
+        if not self.name.strip():
+            problems.append("experiments.name: empty. Fix: a name, which the ledger keeps beside every request")
         if len(self.arms) < 2:
             problems.append(f"{at}.arms: {len(self.arms)} given. Fix: name a control and at least one variant")
         for name, arm in self.arms.items():
-            if not arm.share > 0:
+            if not 0 < arm.share < math.inf:
                 problems.append(f"{at}.arms.{name}.share: {arm.share:g}. Fix: a share above 0")
+            problems += [
+                f"{at}.arms.{name}.settings: {each!r} is none. Fix: one of {', '.join(SETTINGS)}"
+                for each in arm.settings
+                if each not in SETTINGS
+            ]
+        problems += [
+            f"{at}: {each!r} is no metric. Fix: one of {', '.join(METRICS)}"
+            for each in (self.metric, *(rail.metric for rail in self.guardrails), *self.secondary)
+            if each not in METRICS
+        ]
         if not 0 < self.alpha < 1:
             problems.append(f"{at}.alpha: {self.alpha:g}. Fix: a level between 0 and 1, e.g. 0.05")
         if self.design and self.design != self.assignment():
@@ -161,6 +179,12 @@ class ArmStage(Stage, spec=ARMS_STAGE):
         acted: frozenset[str] = frozenset(),
     ) -> None:
         problems = [problem for experiment in experiments for problem in experiment.problems()]
+        problems += [
+            f"experiments.{experiment.name}.arms.{name}.model: {arm.model!r} is unknown. Fix: a tier, alias or model"
+            for experiment in experiments
+            for name, arm in experiment.arms.items()
+            if experiment.running and find is not None and arm.model is not None and find(arm.model) is None
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         self._experiments = tuple(experiments)

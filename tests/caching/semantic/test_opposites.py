@@ -47,6 +47,14 @@ from hapenny.caching.semantic.terms import Variety, contradiction, read
         ("price before tax", "price after tax"),
         ("scaling out the cluster", "scaling in the cluster"),
         ("getting on the bus", "getting off the bus"),
+        ("Was the case reopened?", "Was the case closed?"),
+        ("Does the permit renew?", "Does the permit expire?"),
+        ("postponed matches", "advanced matches"),
+        ("peak prices", "off-peak prices"),
+        ("gia hạn vé", "hủy vé"),
+        ("phóng to trang", "thu nhỏ trang"),
+        ("送料込みの値段", "送料別の値段"),
+        ("期間の延長", "期間の短縮"),
     ],
 )
 def test_opposites_block_each_other_both_ways(one, other):

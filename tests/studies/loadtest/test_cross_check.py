@@ -20,7 +20,7 @@ REQUESTS = 40
 APART = 0.25
 """Times are drawn anew for each run: the medians of forty differ by some 8 % by chance."""
 
-pytestmark = [pytest.mark.long]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]  # a tool alone may take 300 s on a busy machine
 
 
 @pytest.fixture(scope="module")

@@ -122,14 +122,14 @@ class _Account:
         return not self.tariff.dear and self._every.leads
 
     def affords(self, written: float, asked: float) -> bool:
-        """Whether a write may run ahead of what reads have brought: by little, as traffic may be like none that was
-        seen before, until what is learnt pays on paper. A dear write must also be covered by what has been saved or
-        would have been, so that a long lifetime does not end up dearer than no caching."""
+        """Whether a write may run ahead of what reads have brought: by little, whatever is learnt, as traffic may be
+        like none that was seen before and turn from what paid. So caching never costs much more than none. A dear write
+        may also be covered by what would have been saved, once what is learnt pays on paper."""
         cost = self.tariff.premium * written
         if self.tariff.dear:
             covered = max(0.0, self._paper) if self._every.learner_pays else 0.0
             return cost <= self._balance + covered + _AHEAD * asked
-        return self._every.learner_pays or cost <= self._balance + _AHEAD * asked + _WRITES_AHEAD * cost
+        return cost <= self._balance + _AHEAD * asked + _WRITES_AHEAD * cost
 
     def book(self, saved: float, written: float) -> None:
         """Books what a read saved and a write cost."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -12,6 +13,10 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _SAMPLE = 200_000
+_JAPANESE = ("euc_jp", "cp932")
+_KANA = re.compile("[\u3041-\u30fe]")
+_LEAST_KANA = 0.2
+"""Share of kana from which a text is Japanese: read in any other encoding, their bytes are signs of all kinds."""
 
 
 def decoded(data: bytes) -> tuple[str, str]:
@@ -45,10 +50,20 @@ def _decoded(data: bytes) -> tuple[str, str]:
         return data.decode("utf-8"), ""
     except UnicodeDecodeError:
         pass
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(data[:_SAMPLE]).best()
-    encoding = best.encoding if best is not None else "cp1252"
+    encoding = next((each for each in _JAPANESE if _has_kana(data[:_SAMPLE], each)), "") or _likeliest(data[:_SAMPLE])
     text = data.decode(encoding, "replace")
     lost = ", and some characters could not be read" if "\ufffd" in text else ""
     return text, f"is not UTF-8; read as {encoding}{lost}"
+
+
+def _has_kana(sample: bytes, encoding: str) -> bool:
+    wide = sum(byte >= 0x80 for byte in sample) / 2
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(sample)  # a sign cut off by the sample is no fault
+    return "\ufffd" not in text and len(_KANA.findall(text)) >= max(2.0, _LEAST_KANA * wide)
+
+
+def _likeliest(sample: bytes) -> str:
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample).best()
+    return best.encoding if best is not None else "cp1252"

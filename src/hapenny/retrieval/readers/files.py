@@ -25,6 +25,7 @@ from hapenny.retrieval.readers.row_documents import fields, from_rows
 from hapenny.retrieval.readers.tables import table_rows
 
 SUFFIXES = (".md", ".markdown", ".txt", ".html", ".htm", ".pdf", ".json", ".jsonl", ".ndjson", ".csv", ".tsv")
+_ROWS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 _LARGEST = 2_000_000_000
 """Bytes of a file, unpacked."""
 
@@ -104,7 +105,8 @@ def load(path: Path, name: str, access: Access = EVERYONE) -> Reading:
         raise
     except Exception as error:
         raise UnreadableFile(f"{path}: {type(error).__name__}: {error}") from error
-    if not any(document.text or document.title for document in documents):
+    # The title of a file may be its name; a row may have a title alone.
+    if not any(document.text.strip() or (suffix in _ROWS and document.title) for document in documents):
         notices.append(f"{name}: no text in it{' (a scan?)' if suffix == '.pdf' else ''}")
     return Reading(documents, notices)
 
@@ -164,7 +166,7 @@ def _document(name: str, title: str, text: str, access: Access, head: Mapping[st
             facets[field] = value if isinstance(value, list) else [str(value)]
     return Document(
         id=name,
-        title=title or Path(name).stem,
+        title=(title or Path(name).stem) if text.strip() else "",
         text=text,
         facets=facets,
         numbers=numbers,

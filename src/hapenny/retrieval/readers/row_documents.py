@@ -17,6 +17,8 @@ from hapenny.retrieval.documents import BODY_SEPARATOR, Document
 MAX_DISTINCT = 2000
 _LONGEST_FACET = 256
 _DEEPEST = 6
+_EXACT = 2**53
+"""Up to which integers are numbers to the last digit."""
 
 Field: TypeAlias = "str | list[str] | float | bool"
 
@@ -114,7 +116,9 @@ def fields(row: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator
         name = f"{prefix}{key}"
         if value is None or value != value or (not prefix and (key == "id" or is_access(key))):
             continue
-        if isinstance(value, (str, bool, int, float)):
+        if isinstance(value, int) and abs(value) > _EXACT:
+            yield name, str(value)  # an account's number, say: a float would round it
+        elif isinstance(value, (str, bool, int, float)):
             yield name, value
         elif isinstance(value, Mapping):
             if depth < _DEEPEST:

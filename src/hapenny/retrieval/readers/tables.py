@@ -23,7 +23,8 @@ def table_rows(text: str, delimiter: str = "") -> list[dict[str, Any]]:
 
     Lines before the head that begin with `#` are comments, unless they are as wide as what follows. A cell beyond the
     named columns, or under an empty name, is `column_N`; a repeated name gets a counter. A column holds numbers if all
-    its cells are numbers as they are usually written: `00017` stays a text, and so does its column.
+    its cells are numbers as they are usually written: `00017` stays a text, and so does its column; so do versions, of
+    which `1.10` is not `1.1`.
     """
     csv.field_size_limit(_LARGEST_CELL)
     text, named = _separator_line(_without_comments(text))
@@ -33,8 +34,8 @@ def table_rows(text: str, delimiter: str = "") -> list[dict[str, Any]]:
         return []
     names = _names(lines[0], max(map(len, lines)))
     numeric = [
-        all(_NUMBER.fullmatch(row[at].strip()) for row in lines[1:] if at < len(row) and row[at].strip())
-        and names[at] not in ("id", "title")
+        names[at] not in ("id", "title")
+        and _numbers([cell for row in lines[1:] if at < len(row) and (cell := row[at].strip())])
         for at in range(len(names))
     ]
     return [
@@ -45,6 +46,14 @@ def table_rows(text: str, delimiter: str = "") -> list[dict[str, Any]]:
         }
         for row in lines[1:]
     ]  # fmt: skip
+
+
+def _numbers(cells: list[str]) -> bool:
+    """Whether all cells are numbers; a 0 that ends one behind the point is then the precision that others have too."""
+    if not all(map(_NUMBER.fullmatch, cells)):
+        return False
+    broken = [cell for cell in cells if "." in cell]
+    return len({len(cell.partition(".")[2]) for cell in broken}) < 2 or not any(cell.endswith("0") for cell in broken)
 
 
 def _reader(text: str, delimiter: str) -> Any:
@@ -74,10 +83,15 @@ def _delimiter(text: str) -> str:
 
 
 def _quoted_by_apostrophes(text: str, delimiter: str) -> bool:
-    """Whether a cell begins and another ends with an apostrophe: they quote, and are not those of words."""
-    return any(f"{before}'" in f"\n{text[:_LOOKED_AT]}" for before in ("\n", delimiter)) and any(
-        f"'{after}" in f"{text[:_LOOKED_AT]}\n" for after in ("\n", delimiter)
-    )
+    """Whether cells begin and end with an apostrophe: they quote, and are not those of words ('twas, the dogs')."""
+    sample = text[:_LOOKED_AT]
+    if not any(f"{before}'" in f"\n{sample}" for before in ("\n", delimiter)) or not any(
+        f"'{after}" in f"{sample}\n" for after in ("\n", delimiter)
+    ):
+        return False
+    plain = list(csv.reader(io.StringIO(sample.rpartition("\n")[0] or sample), delimiter=delimiter))
+    even = len({len(row) for row in plain if row}) == 1
+    return not even or not any(cell.startswith("'") != cell.endswith("'") for row in plain for cell in row)
 
 
 def _without_comments(text: str) -> str:

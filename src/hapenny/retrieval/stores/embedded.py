@@ -49,6 +49,9 @@ class EmbeddedStore:
         known = self._rows.get("language")
         self.language: Language = msgspec.convert(known, Language) if known else language
         self._dim = int(self._rows.get("dim", str(dim)))
+        if self._dim != dim and not read_only and not len(self._rows):  # begun, and nothing came of it
+            self._dim = dim
+            self._rows.set("dim", str(dim))
         if self._dim != dim:
             raise ValueError(f"{folder}: holds vectors of length {self._dim}, not {dim}: rebuild it for this embedder")
         if not known and not read_only:

@@ -16,6 +16,7 @@ import msgspec
 import yaml
 from msgspec import Struct, field
 
+from hapenny.core.strict_yaml import read_yaml
 from hapenny.simulation.workload.truth import Kind
 
 DEFAULT = Path(__file__).with_name("manga-shop.yaml")
@@ -165,7 +166,7 @@ def load(path: str | Path | None = None) -> Mix:
 def read(text: str, name: str = "mix") -> Mix:
     """The mix in YAML text. Raises `MixError`."""
     try:
-        raw: Any = yaml.safe_load(text)
+        raw: Any = read_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         raise MixError(f"{name}: no YAML: {' '.join(str(error).split())}") from None
     try:
