@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from hapenny.core.questions import question_of
+from hapenny.core.questions import MOST_LINES, question_of
 from hapenny.routing import complexity
 
 QUESTION = "How long is the warranty of the lamp of series 7?"
@@ -72,3 +72,19 @@ def test_it_is_linear(piece):
 
     took(1_000)
     assert took(200_000) < 60 * max(took(10_000), 0.001)
+
+
+def test_a_text_of_very_many_lines_is_not_looked_through():
+    """A log with a label somewhere in it is all of it asked about; so is a table."""
+    log = "Context:\n" + "a line of a log\n" * (MOST_LINES + 1) + "Question: what failed?"
+    assert question_of(log) == log
+    short = "Context:\n" + "a line of a log\n" * (MOST_LINES // 2) + "Question: what failed?"
+    assert question_of(short) == "what failed?"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n \t\n"])
+def test_empty_lines_part_paragraphs_whatever_they_hold(end):
+    text = (
+        f"Sources:\n[1] The toll is a penny.{end}[2] It was two.{end}" + "x" * 200 + f"{end}Question: how much is it?"
+    )
+    assert question_of(text) == "how much is it?"

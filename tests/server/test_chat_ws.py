@@ -205,3 +205,59 @@ async def test_what_is_no_handshake_is_told_what_is_wanted(tmp_path):
     ):
         assert answer.status == 426
         assert answer.headers["upgrade"] == "websocket"
+
+
+BOUND = """
+keys:
+  - {key: key-of-alice, tenant: alice, requests_per_minute: 1}
+  - {key: key-of-bob, tenant: bob, models: [fast]}
+"""
+
+
+async def refused(url, key, start, message):
+    """The error that a turn ends with."""
+    async with chatting(url, additional_headers={"authorization": f"Bearer {key}"}) as socket:
+        await say(socket, type="start", **start)
+        await until(socket, "ready")
+        await say(socket, type="message", **message)
+        return (await until(socket, "error"))[-1]["error"]
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ({"models": ["strong"]}, "permission_error"),
+        ({"fallbacks": [{"model": "strong"}]}, "permission_error"),
+        ({"tools": [{"type": "t", "model": "strong"}]}, "permission_error"),
+        ({"Model": "strong"}, "invalid_request_error"),
+    ],
+)
+async def test_a_conversation_reaches_no_other_model_by_a_further_field(tmp_path, more, kind):
+    backend = Scripted()
+    async with serving(tmp_path, backend, extra=BOUND) as (url, _):
+        error = await refused(url, "key-of-bob", {"model": "fast", **more}, {"content": QUESTION})
+    assert error["type"] == kind
+    assert backend.asked == []
+
+
+async def test_a_conversation_reads_no_file_of_another_key(tmp_path):
+    backend = Scripted()
+    async with serving(tmp_path, backend, extra=BOUND) as (url, _):
+        part = {"type": "file", "file": {"file_id": "file-of-alice"}}
+        error = await refused(url, "key-of-bob", {"model": "fast"}, {"content": [part]})
+    assert "file-of-alice" in error["message"]
+    assert backend.asked == []
+
+
+async def test_the_limits_of_a_key_hold_for_turns(tmp_path):
+    backend = Scripted()
+    async with (
+        serving(tmp_path, backend, extra=BOUND) as (url, _),
+        chatting(url, additional_headers=ALICE) as socket,
+    ):
+        await say(socket, type="message", turn="1", content=QUESTION)
+        await until(socket, "done")
+        await say(socket, type="message", turn="2", content=QUESTION)
+        error = (await until(socket, "error"))[-1]
+    assert (error["turn"], error["error"]["type"]) == ("2", "rate_limit_error")
+    assert len(backend.asked) == 1

@@ -272,3 +272,23 @@ async def test_every_row_of_what_passed_is_metered(there):
     assert rows[1][2:] == (0, 0)  # looking an answer up costs nothing
     assert all(unpriced or actual is not None for _, _, unpriced, actual in rows)
     assert rows[2][2] == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [({}, 200), ({"models": ["dear"]}, 403), ({"MODEL": "dear"}, 403), ({"fallbacks": [{"model": "dear"}]}, 403)],
+)
+async def test_a_batch_reaches_no_other_model_by_a_further_field_of_its_lines(tmp_path, more, status):
+    """A batch that the gateway works off itself sends each line's further fields to the provider."""
+    config = CONFIG + 'batch: {{journal: "{jobs}", poll_s: 0.05}}\n'
+    body = {"model": "cheap", "messages": [{"role": "user", "content": "x"}], **more}
+    lines = [{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}]
+    data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    form, kind = form_of("x1", ("purpose", "", b"batch"), ("file", '; filename="in.jsonl"', data))
+    async with provider() as (up, seen, _), aiohttp.ClientSession() as client:
+        text = config.format(url=up, ledger=tmp_path / "l.db", jobs=tmp_path / "jobs")
+        async with running(load(text=text)) as (url, _):
+            made = await ask(client, url, "POST", "/v1/files", LIMITED, form, **{"content-type": kind})
+            asked = {"input_file_id": json.loads(made[1])["id"], "endpoint": "/v1/chat/completions"}
+            assert (await ask(client, url, "POST", "/v1/batches", LIMITED, asked))[0] == status
+    assert not any(b"dear" in sent for _, _, sent in seen)

@@ -43,6 +43,12 @@ LONGEST_LABEL = 160
 """Characters of a line's beginning that are looked at for a label."""
 
 
+MOST_LINES = 4_000
+"""Lines beyond which a text is not looked through for labels: it is a log, a table or code, and all of it is asked."""
+_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""Where `str.splitlines` ends a line."""
+
+
 def question_of(text: str) -> str:
     """The question of a turn's text; the text itself where it holds nothing else that can be told."""
     rest = without_passages(text)
@@ -80,13 +86,18 @@ def _labelled(text: str, apart: bool) -> str:
     head = text[:LONGEST_LABEL]
     if "\n" not in text and "\r" not in text and ":" not in head and "：" not in head:
         return ""  # no label stands before one line, and it is no heading
+    if len(text) > MOST_LINES and sum(map(text.count, _BREAKS)) > MOST_LINES:
+        return ""
     asked: list[str] = []
     loose: list[list[str]] = [[]]
     where, gives, numbered, asks = "loose", False, 0, False
     for line in text.splitlines():
         head = line[:LONGEST_LABEL]
-        label = ASKS.match(head)
-        if label is not None:
+        if not line or line.isspace():
+            loose.append([])
+            if where == "given" and not gives:
+                where = "loose"
+        elif (label := ASKS.match(head)) is not None:
             where, asks, asked = "asked", True, [line[label.end() :]]
         elif GIVES.match(head) is not None:
             where, gives = "given", True
@@ -94,10 +105,6 @@ def _labelled(text: str, apart: bool) -> str:
             where = "end"
         elif NUMBERED.match(head) is not None:
             where, numbered = "given" if where != "asked" or asked[0].strip() else where, numbered + 1
-        elif not line.strip():
-            loose.append([])
-            if where == "given" and not gives:
-                where = "loose"
         elif where == "asked":
             asked.append(line)
         elif where == "loose":

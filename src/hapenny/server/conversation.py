@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from hapenny.admission.keys import OPEN
 from hapenny.core.answer import Answer
 from hapenny.core.errors import Failure, invalid
 from hapenny.core.events import BlockStarted, Event, Stopped, TextDelta, ToolCallDelta, Usage
@@ -20,6 +21,8 @@ from hapenny.gateway.gateway import Gateway
 from hapenny.protocols.http1.request import Headers
 from hapenny.protocols.registry import codec
 from hapenny.server.auth import context_of, recognise
+from hapenny.server.passable_request import named_once, permit_asked
+from hapenny.server.provider_objects import names_objects, objects_of_chat, permit_objects
 from hapenny.server.services import Services
 from hapenny.server.transport.messages import Request
 from hapenny.telemetry.headers import at_end
@@ -169,10 +172,17 @@ class Conversation:
         body = {**self._parameters, "messages": self._history, "stream": True}
         headers = Headers({**self._request.headers})
         headers.setdefault("x-hapenny-session", self.session)
-        asked = codec("openai").decode_request(msgspec.json.encode(body), model=None, stream=True, headers=headers)
+        said = msgspec.json.encode(body)
+        asked = codec("openai").decode_request(said, model=None, stream=True, headers=headers)
+        if asked.extras:
+            named_once(asked.extras)
+        permit_asked(identity, asked, said)
+        if identity is not OPEN and not gateway.keyring.open and names_objects(said):
+            await permit_objects(gateway, self._services, identity.key_id, objects_of_chat(said))
         exchange = gateway.open(asked, context_of(identity, headers, asked), identity)
         flow: Answer | None = None
         try:
+            await gateway.admit(exchange)
             flow = await gateway.answer(exchange)
             exchange.commit()
             await self._say({"type": "started", "turn": turn, "request": exchange.id, "model": exchange.target.model})

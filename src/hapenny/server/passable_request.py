@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -31,6 +31,18 @@ def models_of(body: Body) -> list[str]:
     if isinstance(body, list):
         return [part.data.decode("utf-8", "replace") for part in body if part.name in _MODELS]
     return named(body, _MODELS)
+
+
+def models_of_lines(data: bytes) -> list[str]:
+    """Every model that the requests of a batch name; lines that are no JSON are told apart when the batch is made."""
+    names: list[str] = []
+    for line in data.splitlines():
+        try:
+            record = msgspec.json.decode(line)
+        except (ValueError, RecursionError):
+            continue
+        names += named(record.get("body") if isinstance(record, dict) else None, _MODELS)
+    return names
 
 
 def objects_of(body: Body) -> list[str]:
@@ -122,9 +134,7 @@ def permit(identity: Identity, way: Passable, models: list[str], about: bool) ->
     Raises:
         Failure: `permission`.
     """
-    for model in models:
-        if not identity.may_ask(model):
-            raise Failure("permission", f"this key may not ask for the model {model[:200]!r}", field="model")
+    permit_models(identity, models)
     if "*" in identity.models or models or about:
         return
     raise Failure(
@@ -182,7 +192,12 @@ def permit_asked(identity: Identity, asked: Request, body: bytes) -> None:
     if "*" in identity.models:
         return
     _said_once(body)
-    for model in named([asked.extras, *[tool.extras for tool in asked.tools]], _MODELS):
+    permit_models(identity, named([asked.extras, *[tool.extras for tool in asked.tools]], _MODELS))
+
+
+def permit_models(identity: Identity, models: Iterable[str]) -> None:
+    """Raises `Failure`, `permission`, where one of the models is not the key's to ask for."""
+    for model in models:
         if not identity.may_ask(model):
             raise Failure("permission", f"this key may not ask for the model {model[:200]!r}", field="model")
 

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from hapenny.core.errors import Failure
-from hapenny.server.call import Call
+from hapenny.gateway.gateway import Gateway
+from hapenny.server.services import Services
 
 REFERENCES = frozenset(
     {
@@ -118,14 +119,14 @@ def named(
     return names
 
 
-async def permit_objects(call: Call, ids: Iterable[str]) -> None:
+async def permit_objects(gateway: Gateway, services: Services, key_id: str, ids: Iterable[str]) -> None:
     """Lets a request name objects, of whichever backend, that its key made.
 
     Raises:
         Failure: `not_found`, for one that is another's or that nobody is known to own.
     """
-    backends = list(call.gateway.config.backends)
+    backends = list(gateway.config.backends)
     for id in dict.fromkeys(ids):
-        owners = {await call.services.owners.owner(backend, id) for backend in backends} - {None}
-        if owners != {call.identity.key_id}:
+        owners = {await services.owners.owner(backend, id) for backend in backends} - {None}
+        if owners != {key_id}:
             raise Failure("not_found", f"there is no {id[:200]!r} of this key", fix="upload it with this key")

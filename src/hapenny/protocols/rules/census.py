@@ -76,7 +76,7 @@ class Census:
 
 def in_pairs(messages: tuple[Message, ...]) -> bool:
     """Whether each call has its result in the next turn, each result its call in the turn before, results first."""
-    waiting: list[str] = []
+    waiting: set[str] = set()
     before = ""
     other = False
     for message in messages:
@@ -89,7 +89,7 @@ def in_pairs(messages: tuple[Message, ...]) -> bool:
                 if type(block) is ToolUse:
                     if block.id in waiting:
                         return False
-                    waiting.append(block.id)
+                    waiting.add(block.id)
                 elif type(block) is ToolResult:
                     return False
         elif message.role == "system" or not message.content:

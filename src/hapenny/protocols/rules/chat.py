@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,33 +48,34 @@ def check(body: dict[str, Any], subject: Subject) -> Iterator[Breach]:
 
 
 def _history(messages: list[Any], subject: Subject) -> Iterator[Breach]:
-    waiting: list[str] = []
+    waiting: Counter[str] = Counter()
     for i, turn in enumerate(messages):
         role = turn.get("role")
         if role == "developer" and not subject.hears_developers:
             yield breach("developer_role", OPENAI, path=f"messages[{i}].role")
         if role == "tool":
             id_ = str(turn.get("tool_call_id"))
-            if id_ in waiting:
-                waiting.remove(id_)
+            if waiting[id_]:
+                waiting[id_] -= 1
             else:
                 yield breach("tool_orphans", OPENAI)
             content = turn.get("content")
             if isinstance(content, list) and any(part.get("type") == "image_url" for part in content):
                 yield breach("image_in_tool_result", OPENAI, path=f"messages[{i}]")
             continue
-        if waiting:
-            yield breach("tool_pairs", OPENAI, ids=", ".join(waiting))
-        waiting = []
+        if left := ", ".join(waiting.elements()):
+            yield breach("tool_pairs", OPENAI, ids=left)
+        waiting = Counter()
         for j, call in enumerate(turn.get("tool_calls") or ()):
             if call.get("type", "function") != "function":
                 continue
-            waiting.append(str(call.get("id")))
+            id_ = str(call.get("id"))
+            waiting[id_] += 1
             if subject.maker == "mistral":
-                if not _SHORT_ID.fullmatch(waiting[-1]):
-                    yield breach("tool_ids_of_mistral", OPENAI, value=waiting[-1][:80])
-            elif len(waiting[-1]) > ID:
+                if not _SHORT_ID.fullmatch(id_):
+                    yield breach("tool_ids_of_mistral", OPENAI, value=id_[:80])
+            elif len(id_) > ID:
                 path = f"messages[{i}].tool_calls[{j}].id"
-                yield breach("tool_ids", OPENAI, path=path, length=len(waiting[-1]))
-    if waiting:
-        yield breach("tool_pairs", OPENAI, ids=", ".join(waiting))
+                yield breach("tool_ids", OPENAI, path=path, length=len(id_))
+    if left := ", ".join(waiting.elements()):
+        yield breach("tool_pairs", OPENAI, ids=left)

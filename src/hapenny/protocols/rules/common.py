@@ -57,8 +57,9 @@ def calls_and_results(service: Service, turns: Sequence[tuple[list[str], list[st
     and of results."""
     before: list[str] = []
     for i, (uses, results) in enumerate(turns):
-        missing = [one for one in before if one not in results]
-        strangers = [one for one in results if one not in before]
+        answered, asked = frozenset(results), frozenset(before)
+        missing = [one for one in before if one not in answered]
+        strangers = [one for one in results if one not in asked]
         if missing:
             path = f"messages.{i}" if service == CONVERSE else f"messages.{i - 1}"
             yield breach("tool_pairs", service, path=path, ids=", ".join(missing))

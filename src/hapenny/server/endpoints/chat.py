@@ -148,7 +148,7 @@ async def answer(call: Call, surface: Reads, watch: Watch | None = None) -> Resp
     streams = False
     try:
         if call.identity is not OPEN and not gateway.keyring.open and names_objects(call.body):
-            await permit_objects(call, objects_of_chat(call.body))
+            await permit_objects(gateway, call.services, call.identity.key_id, objects_of_chat(call.body))
         await gateway.admit(exchange)
         if call.request.received is not None:
             exchange.stage_notes[EDGE] = (call.request.received, gateway.clock.now())

@@ -33,7 +33,7 @@ async def batches(call: Call) -> Response:
         if not call.identity.may_ask(model):
             raise Failure("permission", f"this key may not ask for the model {model[:200]!r}", field="model")
     if not call.gateway.keyring.open:
-        await permit_objects(call, objects_of_chat(call.body))
+        await permit_objects(call.gateway, call.services, call.identity.key_id, objects_of_chat(call.body))
     key = call.request.headers.get("idempotency-key", "")
     return as_json(await ours.create_messages(call.identity, asked, key))
 
