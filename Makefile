@@ -96,8 +96,8 @@ bench: setup
 # want different versions of the same libraries. inference-perf wants Python 3.12.
 loadtools:
 	@for tool in guidellm==0.8.1 aiperf==0.13.0 inference-perf==0.7.0; do \
-	  place=.venv-loadtools/$${tool%%==*}; $(UV) venv --quiet --allow-existing --python 3.12 $$place \
-	    && VIRTUAL_ENV=$(CURDIR)/$$place $(UV) pip install --quiet $$tool \
+	  place=.venv-loadtools/$${tool%%==*}; { UV_PYTHON_DOWNLOADS=never $(UV) venv --quiet --allow-existing --python 3.12 $$place 2>/dev/null \
+	      || $(UV) venv --quiet --allow-existing $$place; } && VIRTUAL_ENV=$(CURDIR)/$$place $(UV) pip install --quiet $$tool \
 	    || echo "not compared: $$tool cannot be had from PyPI here"; \
 	done
 

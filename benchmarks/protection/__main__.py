@@ -3,9 +3,9 @@
 A cheap model that serves a third of the traffic turns wrong at half of the run: how many wrong answers until it is
 stepped back, and what audits and judges cost of the whole bill; both models begin to say the same in other words:
 whether anything steps back; the semantic cache after a change of answers, and after a change of topic: wrong answers in
-the next 500 requests. Most runs are in virtual time; some of the first scene go over real HTTP, with provider and
+the next 500 requests. Most runs are in virtual time; some of the first two scenes go over real HTTP, with provider and
 gateway in processes of their own, and stand beside the others under `http`. The scenes of one run share what comes
-before the change. The defaults take about a quarter of an hour on two idle cores: 20 runs of each scene, since 18 of
+before the change. The defaults take about twenty minutes on two idle cores: 20 runs of each scene, since 18 of
 them have to hold, and 4 of each change of the semantic cache, whose figure is the worst of all.
 """
 
@@ -21,7 +21,8 @@ from typing import Any
 
 from benchmarks.arguments import parse
 from benchmarks.protection import semantic
-from benchmarks.protection.jobs import OVER_HTTP, Job, played
+from benchmarks.protection.jobs import Job, played
+from benchmarks.protection.over_http import WRONG
 from benchmarks.protection.scenes import SCENES, Outcome
 from hapenny.simulation.workload.mix import load
 
@@ -29,7 +30,7 @@ from hapenny.simulation.workload.mix import load
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.protection")
     parser.add_argument("--runs", type=int, default=20, help="of each scene, in virtual time")
-    parser.add_argument("--http", type=int, default=3, help="runs of the first scene over real HTTP")
+    parser.add_argument("--http", type=int, default=3, help="runs of each of the first two scenes over real HTTP")
     parser.add_argument("--rate", type=float, default=60.0, help="messages a second over real HTTP")
     parser.add_argument("--semantic-runs", type=int, default=4, help="of each change, in virtual time")
     parser.add_argument("--messages", type=int, default=7_700, help="a run; about 10,000 requests")
@@ -42,17 +43,19 @@ def main() -> None:
     mix, messages = load(arguments.mix), arguments.messages
     report: dict[str, Any] = {"runs": arguments.runs, "mix": mix.digest()}
     names = [name for name in arguments.scenes if name != "semantic"]
-    runs, http = (arguments.runs, arguments.http if OVER_HTTP in names else 0) if names else (0, 0)
+    runs = arguments.runs if names else 0
     jobs = [Job(tuple(names), seed) for seed in range(1, runs + 1)]
-    for seed in range(1, http + 1):  # one at a time: each is two processes more, and lasts as long as two others
-        jobs.insert(3 * (seed - 1), Job(("http",), seed))
+    over_http = [(scene, seed) for seed in range(1, arguments.http + 1) for scene in WRONG if scene in names]
+    for place, (scene, seed) in enumerate(over_http):
+        # One at a time: each is two processes more, and lasts as long as two others.
+        jobs.insert(3 * place, Job(("http", scene), seed))
     if "semantic" in arguments.scenes:
         numbers = range(1, arguments.semantic_runs + 1)
         jobs += [Job(("semantic", change), seed) for change in semantic.CHANGES for seed in numbers]
     with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn")) as pool:
         calls = [pool.submit(played, mix, messages, arguments.rate, job) for job in jobs]
         results = [(job, call.result()) for job, call in zip(jobs, calls, strict=True)]
-    for name in names:
+    for name in names if runs else ():
         report[name] = told(name, [outcomes[name] for job, outcomes in results if job.names == tuple(names)])
     wrong = {
         change: [count["wrong"] for job, count in results if job.names == ("semantic", change)]
@@ -61,9 +64,11 @@ def main() -> None:
     if any(wrong.values()):
         report["semantic_wrong_500"] = max(max(counts) for counts in wrong.values())
         report["semantic_wrong_500_each"] = wrong
-    if http:
-        lived = [outcomes[OVER_HTTP] for job, outcomes in results if job.names == ("http",)]
-        report["http"] = {OVER_HTTP: told(OVER_HTTP, lived)}
+    if over_http:
+        report["http"] = {
+            scene: told(scene, [outcomes[scene] for job, outcomes in results if job.names == ("http", scene)])
+            for scene in dict.fromkeys(scene for scene, _ in over_http)
+        }
     print(json.dumps(report, indent=None if arguments.json else 2))
 
 

@@ -9,12 +9,9 @@ from typing import Any, NamedTuple
 from benchmarks.protection import over_http, scenes, semantic
 from hapenny.simulation.workload.mix import Mix
 
-OVER_HTTP = "wrong30"
-"""The scene that is played over real HTTP, too."""
-
 
 class Job(NamedTuple):
-    """One piece of work: scenes over one traffic, `("http",)`, or `("semantic", CHANGE)`."""
+    """One piece of work: scenes over one traffic, `("http", SCENE)`, or `("semantic", CHANGE)`."""
 
     names: tuple[str, ...]
     seed: int
@@ -24,7 +21,8 @@ def played(mix: Mix, messages: int, rate: float, job: Job) -> Mapping[str, Any]:
     """The outcomes of a job by the scene's name; of the semantic cache `{"wrong": answers}`."""
     result: Mapping[str, Any]
     if job.names[0] == "http":
-        result = {OVER_HTTP: over_http.play(mix, job.seed, messages, rate)}
+        scene = job.names[1]
+        result = {scene: over_http.play(mix, job.seed, messages, rate, over_http.WRONG[scene])}
     elif job.names[0] == "semantic":
         result = {"wrong": semantic.CHANGES[job.names[1]](mix, job.seed, messages)}
     else:

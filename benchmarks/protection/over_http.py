@@ -37,7 +37,11 @@ ledger: {{path: "{ledger}", flush_s: 0.25}}
 """
 
 
-def play(mix: Mix, seed: int, count: int, rate: float, wrong: float = 0.3) -> Outcome:
+WRONG = {"wrong30": 0.3, "wrong10": 0.1}
+"""The scenes that are played over HTTP too: the share of its questions that the cheap model gets wrong."""
+
+
+def play(mix: Mix, seed: int, count: int, rate: float, wrong: float) -> Outcome:
     """One run, `rate` messages a second: the cheap model gets a share of its questions wrong from the middle on."""
     population, messages = scenes.traffic(mix, seed, count)
     earlier = scenes.earlier(mix, seed, count)

@@ -187,11 +187,6 @@ async def both(
     return seen, beside
 
 
-def aside() -> None:
-    """Lets the processes of the run over sockets go before this one."""
-    os.nice(19)
-
-
 def play(pool: ProcessPoolExecutor, mix: Mix, arguments: argparse.Namespace) -> dict[str, list[Future[quality.Seed]]]:
     """All seeds of all cards, as many at once as there are workers: each hangs on its number alone. What one worker
     plays next to each other is the same seed on each card, whose questions are the same."""
@@ -228,7 +223,7 @@ def main() -> None:
     if arguments.records:
         arguments.records.write_text("")
     cards: dict[str, dict[str, Any]] = {}
-    with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"), aside) as pool:
+    with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn"), quality.aside) as pool:
         played = play(pool, mix, arguments)
         for card in arguments.cards:
             cards[card] = live(card, items, times, arguments.records) if items else {}

@@ -7,6 +7,7 @@ intent and third of the cold-start score the tier that, knowing every answer, sa
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,11 @@ class Seed(NamedTuple):
     off: Result
     tiers: dict[str, Result]
     """Everything off, all requests asked of that tier."""
+
+
+def aside() -> None:
+    """Lets all other processes go before this one, which plays seeds."""
+    os.nice(19)
 
 
 def traffic(mix: Mix, seed: int, requests: int, learning: int) -> tuple[Population, list[Message], list[Message]]:
@@ -84,6 +90,7 @@ def report(seeds: Sequence[Seed]) -> dict[str, Any]:
     learnt = [record for each in seeds for record in each.ours.learning]
     learning_bill = sum(each.ours.learning_bill for each in seeds)
     shown = quality.noninferior(LOSS)
+    stand = levers(seeds, off)
     worst = min(seeds, key=lambda each: paired(each).difference)
     return {
         "quality": {
@@ -106,7 +113,8 @@ def report(seeds: Sequence[Seed]) -> dict[str, Any]:
         "hindsight_noninferior": round(best, 4),
         "captured": round(saved / best, 4) if best else 0.0,
         "background_share": round(sum(each.ours.background for each in seeds) / ours, 4),
-        "by_technique_virtual": techniques(seeds, off),
+        "by_technique_virtual": {name: each["saved"] for name, each in stand.items()},
+        "levers": stand,
         "learning": {
             "messages": len(learnt),
             "bill_usd": learning_bill / 1e9,
@@ -152,14 +160,23 @@ def by_intent(seeds: Sequence[Seed]) -> dict[str, dict[str, float]]:
     }
 
 
-def techniques(seeds: Sequence[Seed], off: int) -> dict[str, float]:
-    """What each technique saved, as a share of what everything-off cost."""
-    sums: dict[str, int] = defaultdict(int)
+def levers(seeds: Sequence[Seed], off: int) -> dict[str, dict[str, float]]:
+    """Where each technique stands on the frontier: `saved`, share of what everything-off cost; `loss`, right answers
+    that were lost, net, among the messages on which it saved or spent anything, as a share of all messages; `touched`,
+    the share of these messages. A message that several techniques touched counts for each: losses do not add up."""
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    messages = sum(len(seed.messages) for seed in seeds)
     for seed in seeds:
-        for record in seed.ours.records:
-            for name, nano in record.savings.items():
-                sums[name] += nano
-    return {name: round(nano / off, 4) for name, nano in sorted(sums.items(), key=lambda item: -item[1])}
+        for one, other in zip(seed.ours.records, seed.off.records, strict=True):
+            for name, nano in one.savings.items():
+                entry = sums[name]
+                entry[0] += nano
+                entry[1] += (other.right - one.right) * bool(nano)
+                entry[2] += bool(nano)
+    return {
+        name: {"saved": round(nano / off, 4), "loss": round(lost / messages, 5), "touched": round(n / messages, 4)}
+        for name, (nano, lost, n) in sorted(sums.items(), key=lambda item: -item[1][0])
+    }
 
 
 def hindsight(seeds: Sequence[Seed]) -> dict[float, float]:

@@ -45,6 +45,12 @@ def test_what_stands_beside_a_list_is_with_each_of_its_records():
     assert "north" in first and "north" in second
 
 
+@pytest.mark.parametrize("deep", [5, 35, 300])
+def test_records_that_lie_deep_are_found_or_left_in_linear_time(deep):
+    text = '{"a": ' * deep + '[{"n": "one"}, {"n": "two"}]' + "}" * deep
+    assert len(pieces(text)) == (2 if deep < 40 else 1)
+
+
 def test_json_between_words_is_cut_like_json_alone():
     before, first, second, after = pieces('The tool says: [{"n": "one"}, {"n": "two"}] and that is all.')
     assert before == "The tool says: " and after == " and that is all."

@@ -55,6 +55,30 @@ def test_one_word_more_is_the_models_business(recogniser, text):
     assert recogniser.recognise(text, "en") is None
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Where is my order?"),
+        ("en", "hi, what's the status of my parcel please"),
+        ("ja", "私の注文はどこですか?"),
+        ("ja", "注文の状況を教えてください"),
+        ("vi", "Đơn hàng của tôi đang ở đâu?"),
+    ],
+)
+def test_an_order_without_its_number_is_asked_for_and_the_number_alone_answers(recogniser, language, text):
+    before = recogniser.recognise(text, language_of(text, language))
+    assert before == Asked("order_number", language)
+    said = language_of("H-482193", language)
+    assert recogniser.recognise("H-482193", said, before) == Asked("order_status", language, order="H-482193")
+    assert recogniser.recognise("Cancel H-482193", said, before) is None
+    assert recogniser.recognise("H-482193", said) is None
+
+
+@pytest.mark.parametrize("text", ["How long does my order take?", "Where do I change my order?", "Where is my refund?"])
+def test_other_questions_about_orders_are_the_models(recogniser, text):
+    assert recogniser.recognise(text, "en") is None
+
+
 def test_a_follow_up_takes_the_title_of_the_message_before(recogniser):
     before = recogniser.recognise("Is volume 3 of Paper Cranes in stock?", "en")
     assert recogniser.recognise("And volume 4?", "en", before) == Asked("stock", "en", "S1", 4)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import pytest
 from benchmarks.protection.__main__ import told
 from benchmarks.protection.scenes import Outcome
+from benchmarks.savings import quality
 from benchmarks.savings.clients import blocks, converse, temperature
 from benchmarks.savings.traffic import Item
+
+from hapenny.studies.player import Record
+from hapenny.studies.virtual_run import Result
 
 
 def call(id: str) -> dict[str, Any]:
@@ -56,3 +65,35 @@ def test_the_worst_of_the_runs_that_count_is_a_number_only_where_it_was_stepped_
     runs = [outcome(wrong, True) for wrong in range(18)]
     assert told("wrong30", [*runs, outcome(1, False), outcome(2, False)])["worst_of_18"] == 17
     assert told("wrong30", [*runs[:17], *[outcome(1, False)] * 3])["worst_of_18"] is None
+
+
+def record(number: int, right: bool, **savings: int) -> Record:
+    return Record(
+        number=number, question=str(number), intent="price", language="en", how="new", at=0.0, right=right,
+        savings=savings,
+    )  # fmt: skip
+
+
+def test_each_technique_stands_with_its_own_saving_and_loss_on_the_frontier() -> None:
+    ours = [record(1, True, exact=50), record(2, False, tiers=80), record(3, True, tiers=80), record(4, True)]
+    off = [record(1, True), record(2, True), record(3, False), record(4, False)]
+    mine, theirs = (
+        Result(records=each, bill=400, calls=4, card="", latents=1, virtual_s=1.0, cpu_s=1.0) for each in (ours, off)
+    )
+    messages: Any = [None] * 4
+    seed = quality.Seed(messages, mine, theirs, {})
+    levers = quality.levers([seed], 400)
+    assert levers["exact"] == {"saved": 0.125, "loss": 0.0, "touched": 0.25}
+    assert levers["tiers"] == {"saved": 0.4, "loss": 0.0, "touched": 0.5}  # one answer lost, one gained
+    assert list(levers) == ["tiers", "exact"]
+
+
+@pytest.mark.long
+def test_seeds_are_played_by_processes_of_their_own(tmp_path: Path) -> None:
+    command = "-m benchmarks.savings --json --requests 0 --seeds 1 --messages 30 --learning 30 --cards current-2026"
+    done = subprocess.run(
+        [sys.executable, *command.split(), "--data", str(tmp_path)], capture_output=True, check=True, text=True
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["seeds"] == 1
+    assert told["quality"]["messages"] > 0

@@ -29,6 +29,8 @@ _JSON = re.compile(r"""\{(?=\s{0,200}["}])|\[(?=\s{0,200}[\[{"])""")
 _DECODER = json.JSONDecoder()
 _INDENT = 80
 """Characters that are looked at beside a value to see whether it stands alone."""
+_VALUES = 4_000
+"""Values of a text that are told apart at most."""
 _DEEP = 40
 """Levels of a record that are looked into."""
 _TIMES = 8
@@ -62,7 +64,10 @@ def _cut(text: str) -> list[str]:
 def _told(text: str) -> Iterator[str | list[str]]:
     """A text, the JSON in it told apart: for each value its records. One record in the midst of a line stays there."""
     told = place = 0
-    while begin := _JSON.search(text, place):
+    for _ in range(_VALUES):
+        begin = _JSON.search(text, place)
+        if begin is None:
+            break
         try:
             value, place = _DECODER.raw_decode(text, begin.start())
         except (ValueError, RecursionError):
@@ -87,37 +92,49 @@ def _records(value: Any, length: int) -> list[str]:
     text, of `length` characters: nothing is carried by what cannot be told apart."""
     made: list[str] = []
     left = _TIMES * length
-    for each in _apart(value, _DEEP):
-        made.append(json.dumps(each, ensure_ascii=False))
-        left -= len(made[-1])
-        if left < 0:
-            return []
+    try:
+        for each in _Parts(left).of(value, _DEEP):
+            made.append(json.dumps(each, ensure_ascii=False))
+            left -= len(made[-1])
+            if left < 0:
+                return []
+    except (_TooLongError, RecursionError):
+        return []
     return made
 
 
-def _apart(value: Any, deep: int) -> Iterator[Any]:
-    if isinstance(value, list) and len(value) > 1 and any(isinstance(each, dict | list) for each in value):
-        for each in value:
-            yield from _apart(each, deep - 1) if deep else (each,)
-        return
-    if isinstance(value, list) and len(value) == 1:
-        yield from _apart(value[0], deep - 1) if deep else (value,)
-        return
-    if not isinstance(value, dict) or not deep:
-        yield value
-        return
-    nested = [name for name, inner in value.items() if _several(inner, deep - 1)]
-    if not nested:
-        yield value
-        return
-    beside = {name: inner for name, inner in value.items() if name not in nested}
-    for name in nested:
-        for part in _apart(value[name], deep - 1):
-            yield {**beside, name: part}
+class _TooLongError(Exception):
+    """The records would be much longer than the text."""
 
 
-def _several(value: Any, deep: int) -> bool:
-    """Whether a value has parts that stand for themselves."""
-    parts = _apart(value, deep)
-    next(parts, None)
-    return next(parts, None) is not None
+class _Parts:
+    """Tells values apart. `left`: fields that may be repeated."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def of(self, value: Any, deep: int) -> list[Any]:
+        """The parts of a value that stand for themselves, itself where it has none; `deep`: levels that are looked
+        into. Each value is looked at once."""
+        if not deep:
+            return [value]
+        if isinstance(value, list):
+            if len(value) == 1:
+                return self.of(value[0], deep - 1)
+            if not any(isinstance(each, dict | list) for each in value):
+                return [value]
+            return [part for each in value for part in self.of(each, deep - 1)]
+        if not isinstance(value, dict):
+            return [value]
+        several = {
+            name: parts
+            for name, inner in value.items()
+            if isinstance(inner, dict | list) and len(parts := self.of(inner, deep - 1)) > 1
+        }
+        if not several:
+            return [value]
+        beside = {name: inner for name, inner in value.items() if name not in several}
+        self._left -= (len(beside) + 1) * sum(map(len, several.values()))
+        if self._left < 0:
+            raise _TooLongError
+        return [{**beside, name: part} for name, parts in several.items() for part in parts]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.test_serve import serving
 
-TOOLS = Path(os.environ.get("HAPENNY_LOADTOOLS", Path(__file__).parents[2] / ".venv-loadtools"))
+TOOLS = Path(os.environ.get("HAPENNY_LOADTOOLS", Path(__file__).parents[3] / ".venv-loadtools"))
 MODEL = "anthropic.claude-haiku-5-5"
 REQUESTS = 40
 APART = 0.25

@@ -29,6 +29,7 @@ _WORDS = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
 _MARKS = re.compile(r"[\s、。！？!?.,:;()「」『』・…~〜]+")
 _KANA = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 _TONES = re.compile(r"[ăâđêôơưàảãáạằẳẵắặầẩẫấậèẻẽéẹềểễếệìỉĩíịòỏõóọồổỗốộờởỡớợùủũúụừửữứựỳỷỹýỵ]", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]{2}")
 VOLUMES = ("stock", "price", "release_date")
 """Intents about one volume: a message after one of them may name another volume alone."""
 RULES = (
@@ -66,6 +67,8 @@ def language_of(text: str, before: str = "en") -> str:
     """The language of a message; one without signs of any stays in the session's."""
     if _KANA.search(text):
         return "ja"
+    if not _WORD.search(text):  # a number alone
+        return before
     if _TONES.search(text):
         return "vi"
     return "en" if before != "vi" or len(text.split()) > 3 else before
@@ -156,6 +159,10 @@ class Recogniser:
             if known.follows(named.rest):
                 return Asked(before.intent, language, before.series, named.volumes[0])
             return None
+        if before is not None and before.intent == "order_number" and counts == {"title": 0, "volume": 0, "order": 1}:
+            if known.knows(named.rest, "order_status"):
+                return Asked("order_status", language, order=named.orders[0])
+            return None
         fitting = known.fitting(named.rest, counts)
         if len(fitting) != 1:
             return None
@@ -198,6 +205,10 @@ class _Language:
     def follows(self, rest: str) -> bool:
         """Whether the text only asks for the same of another volume."""
         return self._fits(rest, self._follow)
+
+    def knows(self, rest: str, name: str) -> bool:
+        """Whether the text consists of an intent's words, whichever."""
+        return self._fits(rest, self._intents[name]._replace(keys=()))
 
     def _fits(self, rest: str, intent: _Intent) -> bool:
         if self._pieces:

@@ -91,6 +91,11 @@ _TOO_YOUNG = {
 }
 
 
+_WHICH_ORDER = {
+    "en": "Gladly. Which order is it? Its number begins with H- and stands in your confirmation, like H-102751.",
+    "ja": "かしこまりました。ご注文番号をお知らせください。確認メールにあるH-で始まる番号です(例:H-102751)。",
+    "vi": "Vâng. Bạn cho tôi mã đơn hàng nhé: mã bắt đầu bằng H- và có trong thư xác nhận, ví dụ H-102751.",
+}
 _NO_ORDER = {
     "en": "I cannot find order {order} among yours. Please check its number; I can also pass you on to a colleague.",
     "ja": "お客様のご注文の中に{order}は見当たりません。番号をご確認ください。担当者にお繋ぎすることもできます。",
@@ -115,6 +120,8 @@ async def look_up(asked: Asked, shop: Shop, user: str = "", age: int = 0) -> Loo
     if asked.intent in RULES:
         sentence = await shop.rule(asked.intent, language)
         return Looked("shop_says", {"about": asked.intent}, {"sentence": sentence}) if sentence else None
+    if asked.intent == "order_number":
+        return Looked("shop_says", {"about": "order"}, {"sentence": _WHICH_ORDER[language]})
     if asked.intent == "order_status":
         order = await shop.order(asked.order)
         if order is None or not _may_know(user, order):

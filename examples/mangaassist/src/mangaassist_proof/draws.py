@@ -102,7 +102,11 @@ def draw(card: str, world: str, mix: Mix, seed: int, size: Size) -> Draw:
     off = play_off(measured, shop, lineup, seed)
     test, lived = operators_test(tested, lived, shop, lineup, seed)
     on = play_on(measured, shop, lineup, seed, learn=lived, trained=test.trained if test is not None else None)
-    say(f"{card}, {world}, draw {seed}: saved {1 - on.bill / off.bill:.3f}, {off.cpu_s + on.cpu_s:.0f} s")
+    gained = sum(one.right - other.right for one, other in zip(on.records, off.records, strict=True))
+    say(
+        f"{card}, {world}, draw {seed}: saved {1 - on.bill / off.bill:.3f}, right {gained / len(off.records):+.4f}, "
+        f"{off.cpu_s + on.cpu_s:.0f} s"
+    )
     return Draw(
         world=world,
         off=off,

@@ -37,7 +37,7 @@ def figures(draws: Sequence[Draw], a_day: int) -> dict[str, Any]:
     quality = compare(pair for each in draws for pair in pairs(each.on.records, each.off.records))
     gantt = [each for each in draws if each.world == "gantt"] or draws
     card = [each for each in draws if each.world == "card"] or draws
-    worst = min(draws, key=lambda each: _difference(each))
+    differences = [difference(each) for each in draws]
     techniques = by_technique(draws, off)
     return {
         "baseline_usd_month": month(off, messages, a_day),
@@ -50,7 +50,8 @@ def figures(draws: Sequence[Draw], a_day: int) -> dict[str, Any]:
             "diff": round(quality.difference, 5),
             "diff_ci95": [round(quality.low, 5), round(quality.high, 5)],
             "noninferior_1pt": quality.noninferior(MARGIN),
-            "worst_draw_diff": round(_difference(worst), 5),
+            "worst_draw_diff": round(min(differences), 5),
+            "diff_by_draw": [round(each, 5) for each in differences],
             "distinct": quality.distinct,
             "messages": quality.messages,
             "by_intent": by_intent(draws),
@@ -90,7 +91,8 @@ def month(nano: int, messages: int, a_day: int) -> float:
     return round(nano / messages * a_day * _MONTH / 1e9, 2)
 
 
-def _difference(draw: Draw) -> float:
+def difference(draw: Draw) -> float:
+    """Share of right answers, on minus off."""
     ours = sum(record.right for record in draw.on.records)
     return (ours - sum(record.right for record in draw.off.records)) / len(draw.off.records)
 
@@ -197,7 +199,7 @@ def by_intent(draws: Sequence[Draw]) -> dict[str, dict[str, float]]:
             entry[2] += one.actual or 0
             entry[3] += other.actual or 0
     return {
-        name: {"messages": int(n), "diff": round(gap / n, 5), "saved": round(1 - paid / max(1, full), 4)}
+        name: {"messages": int(n), "diff": round(gap / n, 5), "saved": round(1 - paid / full, 4) if full else 0.0}
         for name, (n, gap, paid, full) in sorted(sums.items(), key=lambda item: -item[1][0])
     }
 

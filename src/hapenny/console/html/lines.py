@@ -69,6 +69,10 @@ def lines(
         parts.append(f'<line class="grid" x1="{_LEFT}" y1="{y(level):.1f}" x2="{width - _RIGHT}" y2="{y(level):.1f}"/>')
         parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{y(level) + 4:.1f}" text-anchor="end">'
                      f"{escape(_level(level, shown))}</text>")  # fmt: skip
+        if all(abs(y(level) - y(bound)) > 12 for bound, _ in limits if bound <= highest):
+            # Where only the newest part is in sight, the sheet of styles shows these instead.
+            parts.append(f'<text class="tick inner" display="none" x="{width - _RIGHT - 4}" y="{y(level) - 4:.1f}"'
+                         f' text-anchor="end">{escape(_level(level, shown))}</text>')  # fmt: skip
         level += step
     parts += _clock(at, x, width, height)
     for line in series:
