@@ -26,6 +26,8 @@ WRONG = {
     "keys: [{key: short}]": ("$.keys[0].key", "shorter"),
     "keys: [{key: long-enough, routes: [none]}]": ("$.keys[0]", "'none'"),
     "backends: {b: {kind: bedrock, lifetime_s: 5}}": ("$.backends.b.lifetime_s", "5"),
+    "backends: {b: {kind: openai, base_url: api.example.com/v1}}": ("$.backends.b.base_url", "no http address"),
+    "backends: {b: {kind: bedrock, base_url: 'http://a b'}}": ("$.backends.b.base_url", "no http address"),
     "server: {tls_certificate: /nowhere.pem}": ("$.server.tls_certificate", "nowhere"),
     "[1, 2]": ("$", "list"),
     "a: [": ("configuration", "YAML"),

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from hapenny.cli.doctor import doctor, write
+from hapenny.cli.index import index
 from hapenny.config import load
 from hapenny.protocols.known_errors import ROWS
 from hapenny.protocols.pasted_errors import explain
@@ -207,3 +208,43 @@ def test_a_model_without_a_price_is_told(tmp_path, monkeypatch):
     done = run("-c", str(path))
     assert done.exit_code == 1
     assert "$.tiers.fast" in done.output
+
+
+def test_a_collection_that_another_embedder_made_is_told_before_the_start(tmp_path):
+    guide = tmp_path / "guide.md"
+    guide.write_text("# Lamps\n\nA lamp has two years of warranty.\n")
+    kb, file = tmp_path / "kb", tmp_path / "hapenny.yaml"
+    built = CliRunner().invoke(index, ["build", str(kb), str(guide), "--embedder", "hashed"])
+    assert built.exit_code == 0, built.output
+    file.write_text(f"backends: {{simulated: {{kind: simulated}}}}\ncollections: {{kb: {{path: {kb}}}}}\n")
+    told = run("-c", str(file))
+    assert told.exit_code == 1
+    assert "holds vectors of hashed-512" in told.output
+    file.write_text(file.read_text() + "stages: {semantic: {embedder: hashed}}\n")
+    assert "holds vectors" not in run("-c", str(file)).output
+
+
+def test_a_folder_without_a_collection_is_told(tmp_path):
+    file = tmp_path / "hapenny.yaml"
+    file.write_text(f"backends: {{simulated: {{kind: simulated}}}}\ncollections: {{kb: {{path: {tmp_path}}}}}\n")
+    told = run("-c", str(file))
+    assert told.exit_code == 1
+    assert f"hapenny index build {tmp_path}" in told.output
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tiers: {strong: nova-pro}\nfallbacks: {strong: [no-such-model]}", "$.fallbacks.strong[0]"),
+        ("ledger: {path: hapenny.yaml/ledger.db}", "$.ledger.path"),
+        (f"  bedrock: {{kind: bedrock, region: us-east-1}}\ntiers: {{strong: eu.{SONNET}}}", "from us-east-1"),
+        ("stages: {arms: {file: broken.json}}", "broken.json"),
+    ],
+)
+def test_what_the_start_or_the_first_fallback_would_refuse_is_told(tmp_path, monkeypatch, text, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.json").write_text("{oops")
+    (tmp_path / "hapenny.yaml").write_text(f"backends:\n  simulated: {{kind: simulated}}\n{text}\n")
+    told = run("-c", "hapenny.yaml")
+    assert told.exit_code == 1
+    assert words in told.output

@@ -69,8 +69,20 @@ def test_a_reader_sees_what_the_writer_committed(tmp_path, films):
     writer.close()
 
 
-def test_vectors_of_another_length_are_refused(tmp_path):
-    EmbeddedStore(DIM, "en", tmp_path).close()
+def test_a_folder_in_which_nothing_came_to_be_stored_takes_another_length(tmp_path, films):
+    EmbeddedStore(DIM + 1, "en", tmp_path).close()
+    store = EmbeddedStore(DIM, "en", tmp_path)
+    store.upsert(films[:1], vectors_of(films[:1]))
+    store.commit()
+    store.close()
+    assert EmbeddedStore(DIM, "en", tmp_path, read_only=True).count() == 1
+
+
+def test_vectors_of_another_length_are_refused(tmp_path, films):
+    store = EmbeddedStore(DIM, "en", tmp_path)
+    store.upsert(films[:1], vectors_of(films[:1]))
+    store.commit()
+    store.close()
     with pytest.raises(ValueError, match="length 64"):
         EmbeddedStore(DIM + 1, "en", tmp_path)
 

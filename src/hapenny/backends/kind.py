@@ -12,6 +12,7 @@ from hapenny.backends.fitting import Find
 from hapenny.backends.passable import Passable
 from hapenny.backends.pool import Pool
 from hapenny.backends.proxy import Proxy
+from hapenny.backends.url import origin
 from hapenny.core.clock import Clock
 from hapenny.vectors.remote import Style
 
@@ -78,6 +79,11 @@ class HttpOptions(BackendOptions, kw_only=True):
             problems.append(("lifetime_s", f"{self.lifetime_s:g} is outside 60-300. Fix: e.g. 180"))
         if self.max_answer_mb <= 0:
             problems.append(("max_answer_mb", f"{self.max_answer_mb:g} lets no answer in. Fix: e.g. 32"))
+        if self.base_url:
+            try:
+                origin(self.base_url)
+            except ValueError as error:
+                problems.append(("base_url", f"{error}. Fix: e.g. http://127.0.0.1:8000/v1"))
         if self.proxy:
             try:
                 Proxy.of(self.proxy)

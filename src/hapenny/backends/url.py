@@ -64,7 +64,7 @@ def origin(text: str) -> Origin:
         ValueError: it is no http address, or has a query or a fragment.
     """
     split = urlsplit(text)
-    if split.scheme not in ("http", "https") or not split.hostname:
+    if split.scheme not in ("http", "https") or not split.hostname or any(each <= " " for each in text):
         raise ValueError(f"{text.partition('?')[0]!r} is no http address")
     if split.query or split.fragment:
         raise ValueError(f"{text.partition('?')[0]!r} is followed by a query or a fragment")

@@ -15,17 +15,43 @@ from hapenny.config import Config
 from hapenny.retrieval.folder import built_with, is_collection, other_embedder
 from hapenny.retrieval.options import RETRIEVAL_STAGE
 from hapenny.throughput.regions import Problem
+from hapenny.tuning.experiments import read_experiments
+from hapenny.tuning.options import ARMS_STAGE
 
 _CREDENTIALS_S = 6.0
 """How long the machine's own metadata service may take to say that it has none."""
 
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+_PROFILES = {"us": "us-", "eu": "eu-", "apac": "ap-", "jp": "ap-", "au": "ap-"}
+"""Where an inference profile of Bedrock is called from, by its first part; other regions are not judged."""
 _PAID = ("api.openai.com", "api.anthropic.com")
 
 
 def look_around(config: Config) -> list[Problem]:
     """What would fail at the first request, or be less than was asked for."""
-    return [*_keys(config), *_models(config), *_missing_extras(config), *_collections(config)]
+    return [*_keys(config), *_models(config), *_missing_extras(config), *_collections(config), *_files(config)]
+
+
+def _files(config: Config) -> list[Problem]:
+    """Files that are read or written from the start on."""
+    problems = []
+    path = config.ledger.path if config.ledger is not None else ""
+    if path and "://" not in path and not _writable(Path(path)):
+        problems.append(Problem("$.ledger.path", f"{path!r} cannot be written", "a place where this user may write"))
+    try:
+        read_experiments(config.stages[ARMS_STAGE].file)
+    except (OSError, ValueError) as error:
+        what, _, fix = str(error).partition(". Fix: ")
+        problems.append(Problem("$.stages.arms.file", what, fix or "a file that this user may read"))
+    return problems
+
+
+def _writable(file: Path) -> bool:
+    """Whether a file can be written, or made with the folders that it needs."""
+    if file.exists():
+        return file.is_file() and os.access(file, os.W_OK)
+    there = next((parent for parent in file.absolute().parents if parent.exists()), None)
+    return there is not None and there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def _collections(config: Config) -> list[Problem]:
@@ -88,16 +114,42 @@ async def _credentials(options: BedrockOptions) -> str:
 
 
 def _models(config: Config) -> list[Problem]:
-    """Models of tiers that the catalog does not know: they are served, at an unknown price."""
+    """Models of tiers and fallbacks that the catalog does not know: they are served, at an unknown price, or refused by
+    their provider."""
     catalog = default()
     problems = []
-    for tier, name in config.tiers.items():
+    named = [(f"$.tiers.{tier}", name) for tier, name in config.tiers.items()]
+    named += [
+        (f"$.fallbacks.{of}[{number}]", name)
+        for of, names in config.fallbacks.items()
+        for number, name in enumerate(names)
+        if name not in config.tiers
+    ]
+    for at, name in named:
         model = config.models.get(config.aliases.get(name, name))
         id = model.id if model is not None else config.aliases.get(name, name)
         if catalog.resolve((model.card if model is not None else "") or id) is None and config.prices is None:
             fix = "correct its spelling, say which model it is (models.NAME.card), or give its price (prices: FILE)"
-            problems.append(Problem(f"$.tiers.{tier}", f"the catalog has no model {id!r}: it has no known price", fix))
+            problems.append(Problem(at, f"the catalog has no model {id!r}: it has no known price", fix))
+        elsewhere = _elsewhere(config, id)
+        if elsewhere:
+            fix = "the profile of that region (eu., us., apac., …; or global.), or a backend in another region"
+            problems.append(Problem(at, f"{id!r} cannot be called from {elsewhere}", fix))
     return problems
+
+
+def _elsewhere(config: Config, id: str) -> str:
+    """The regions of Bedrock that are configured, where none of them may call an inference profile; else ""."""
+    wanted = _PROFILES.get(id.partition(".")[0])
+    bedrock = [each for each in config.backends.values() if isinstance(each, BedrockOptions)]
+    if wanted is None or not bedrock or any(each.base_url for each in bedrock):
+        return ""
+    regions = {each.region for each in bedrock}
+    foreign = all(
+        any(region.startswith(other) for other in _PROFILES.values()) and not region.startswith(wanted)
+        for region in regions
+    )
+    return ", ".join(sorted(regions)) if foreign else ""
 
 
 def _missing_extras(config: Config) -> list[Problem]:
