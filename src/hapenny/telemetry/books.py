@@ -269,8 +269,7 @@ class Books:
     def close(self, exchange: Exchange) -> Row:
         """The finished row of an exchange all of whose calls are settled. Never raises."""
         money = self._walked(exchange)
-        unpriced = money.actual is None or money.baseline is None
-        if unpriced:
+        if money.actual is None or money.baseline is None:
             self.unpriced += 1
         elif not self._holds(exchange, money):
             self.violations += 1
@@ -286,8 +285,9 @@ class Books:
         self.prices.release(original)
         for step in exchange.steps:
             self.prices.release(step.request)
-        for request in added_passages(exchange):
-            self.prices.release(request)
+        if BASELINE_PASSAGES in exchange.stage_notes:
+            for request in added_passages(exchange):
+                self.prices.release(request)
         for call in exchange.calls:
             if call.request is not None:
                 self.prices.release(call.request)
