@@ -20,6 +20,7 @@ ROOMS = (
 ELSEWHERE = {
     "core.questions.GIVES": "matched at the first 160 characters of a line alone",
     "protocols.openai.errors._CODE": "matched against a whole code alone",
+    "evidence.grounding._GROUPED": "matched against a whole number alone",
     "evidence.judges._FRACTION": "matched against a whole text alone",
     "guarding.credentials._SHAPES": "matched where a key begins alone, and a key's length is bounded",
     "protocols.pasted_errors._LEADING": "matched at a text's beginning alone",
