@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -39,18 +40,22 @@ def store(request, tmp_path, monkeypatch):
         yield lambda **more: Shards(kept, RealClock(), **more)
         return
     if kind in ("s3", "sqs"):
-        from moto import mock_aws
+        import boto3
+        from moto.server import ThreadedMotoServer
 
-        with mock_aws():
-            import boto3
-
-            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-                monkeypatch.setenv(name, "testing")
-            monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-            boto3.client("s3").create_bucket(Bucket="batches")
-            boto3.client("sqs").create_queue(QueueName="work.fifo", Attributes={"FifoQueue": "true"})
-            url = "s3://batches/shards" if kind == "s3" else "sqs://work.fifo/batches/shards"
-            yield lambda **more: open_shards(url, RealClock(), **more)
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST"), timeout=30).close()
+        boto3.client("s3").create_bucket(Bucket="batches")
+        boto3.client("sqs").create_queue(QueueName="work.fifo", Attributes={"FifoQueue": "true"})
+        url = "s3://batches/shards" if kind == "s3" else "sqs://work.fifo/batches/shards"
+        yield lambda **more: open_shards(url, RealClock(), **more)
+        server.stop()
         return
     url = {
         "sqlite": lambda: str(tmp_path / "shards.db"),
@@ -62,10 +67,8 @@ def store(request, tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    monkeypatch.setattr("hapenny.batch.spread.POLL_S", 0.02)
-    monkeypatch.setattr("hapenny.batch.spread.AGAIN_S", 0.02)
-    monkeypatch.setattr("hapenny.batch.worker.POLL_S", 0.02)
-    monkeypatch.setattr("hapenny.batch.worker.AGAIN_S", 0.02)
+    for name in ("spread.POLL_S", "spread.AGAIN_S", "worker.POLL_S", "worker.AGAIN_S"):
+        monkeypatch.setattr(f"hapenny.batch.{name}", 0.02)
     monkeypatch.setattr("hapenny.batch.worker.LATER_S", 0.1)
 
 
@@ -163,7 +166,7 @@ async def test_a_worker_that_ends_is_made_up_for_and_what_it_answered_stays(stor
     dead = asyncio.create_task(worker(store, model, lease_s=1.0).run())
     local = SpreadLocal(store(), "openai", RealClock(), shard=30)
     journal = asyncio.create_task(local.run(RECORDS, kept, FOREVER))
-    await eventually(lambda: len(model.paid) >= 10)
+    await eventually(lambda: len(model.paid) >= 10, 60)
     await asyncio.sleep(0.02)
     dead.cancel()  # in flight: at most what its engine had under way
     await asyncio.gather(dead, return_exceptions=True)
@@ -208,10 +211,10 @@ async def test_a_worker_that_was_stopped_sends_nothing_more_and_its_answers_coun
     frozen = Worker(store(lease_s=1.0), gated.local, ["openai"], clock)
     its_run = asyncio.create_task(frozen.run())
     journal = asyncio.create_task(SpreadLocal(store(), "openai", RealClock(), shard=30).run(RECORDS, kept, FOREVER))
-    await eventually(lambda: len(gated.paid) == 16)  # what an engine sends at once at first
+    await eventually(lambda: len(gated.paid) == 16, 60)  # what an engine sends at once at first
     clock.running.clear()
     other = asyncio.create_task(worker(store, model).run())
-    await eventually(lambda: len(gated.paid) + len(model.paid) == len(RECORDS), 30)
+    await eventually(lambda: len(gated.paid) + len(model.paid) == len(RECORDS), 60)
     assert not journal.done(), "what is under way elsewhere is waited for"
     clock.running.set()
     gated.open.set()
@@ -233,7 +236,7 @@ async def test_a_worker_that_is_told_to_leave_answers_what_it_has_begun(store):
     leaving = worker(store, gated)
     its_run = asyncio.create_task(leaving.run())
     journal = asyncio.create_task(SpreadLocal(store(), "openai", RealClock(), shard=60).run(RECORDS, kept, FOREVER))
-    await eventually(lambda: len(gated.paid) == 16)
+    await eventually(lambda: len(gated.paid) == 16, 60)
     leaving.leave()
     gated.open.set()
     await its_run
