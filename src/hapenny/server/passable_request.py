@@ -33,15 +33,18 @@ def models_of(body: Body) -> list[str]:
     return named(body, _MODELS)
 
 
-def models_of_lines(data: bytes) -> list[str]:
-    """Every model that the requests of a batch name; lines that are no JSON are told apart when the batch is made."""
+def further_models_of_lines(data: bytes) -> list[str]:
+    """Every model that the requests of a batch name beside the one that each asks for, which is looked at when it is
+    asked: its line alone fails. Lines that are no JSON are told apart when the batch is made."""
     names: list[str] = []
     for line in data.splitlines():
         try:
             record = msgspec.json.decode(line)
         except (ValueError, RecursionError):
             continue
-        names += named(record.get("body") if isinstance(record, dict) else None, _MODELS)
+        body = record.get("body") if isinstance(record, dict) else None
+        if isinstance(body, dict):
+            names += named({name: value for name, value in body.items() if name != "model"}, _MODELS)
     return names
 
 

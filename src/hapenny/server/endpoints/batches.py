@@ -12,7 +12,7 @@ from hapenny.jobs.service import BatchService
 from hapenny.server.call import Call
 from hapenny.server.endpoints.passthrough import forward
 from hapenny.server.multipart import form
-from hapenny.server.passable_request import models_of_lines, permit_models
+from hapenny.server.passable_request import further_models_of_lines, permit_models
 from hapenny.server.provider_objects import objects_of_lines, permit_objects
 from hapenny.server.replies import as_json, read, whole_number
 from hapenny.server.transport.messages import Response
@@ -90,7 +90,7 @@ async def batches(call: Call) -> Response:
         file = asked["input_file_id"]
         lines = await _aside(call, lambda: ours.api.content(call.tenant, file))
         if "*" not in call.identity.models:
-            permit_models(call.identity, await _aside(call, lambda: models_of_lines(lines)))
+            permit_models(call.identity, await _aside(call, lambda: further_models_of_lines(lines)))
         named = await _aside(call, lambda: objects_of_lines(lines))
         await permit_objects(call.gateway, call.services, call.identity.key_id, named)
     return as_json(await ours.create(call.identity, asked, call.request.headers.get("idempotency-key", "")))
