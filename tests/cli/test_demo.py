@@ -10,7 +10,7 @@ from hapenny.simulation.workload.mix import DEFAULT
 
 def test_saving_invoice_and_quality_stand_together(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    result = CliRunner().invoke(demo, ["--requests", "40", "--seconds", "1", "--html", str(page)])
+    result = CliRunner().invoke(demo, ["--requests", "40", "--seconds", "1", "--faq", "0", "--html", str(page)])
     assert result.exit_code == 0, result.output
     text = " ".join(result.output.split())
     assert "of the bill saved" in text
@@ -19,8 +19,19 @@ def test_saving_invoice_and_quality_stand_together(tmp_path: Path) -> None:
     assert "with everything on the strong model" in text
     assert "95 % interval" in text
     assert "that at most 1 point is lost is not shown" in text
-    assert "Semantic cache: closed after" in text
+    assert "The semantic cache" not in text
     assert page.exists()
+
+
+def test_the_faq_bot_says_when_too_few_questions_open_its_cache(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    asked = ["--requests", "10", "--seconds", "0.2", "--faq", "60", "--html", str(page)]
+    result = CliRunner().invoke(demo, asked)
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.output.split())
+    assert "60 questions about the shop's rules" in text
+    assert "It stayed closed after" in text
+    assert "of the bill" in text.partition("stayed closed")[2]
 
 
 def test_a_mix_of_ones_own_is_played_or_refused(tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from hapenny.core.clock import RealClock
 from hapenny.gateway.gateway import Gateway
 from hapenny.server.app import App
 from hapenny.simulation.grading import would_be_right
-from hapenny.simulation.workload.mix import MixError
+from hapenny.simulation.workload.mix import Mix, MixError
 from hapenny.simulation.workload.mix import load as load_mix
 from hapenny.simulation.workload.shoppers import Message, Population
+from hapenny.studies import faq_bot
 from hapenny.studies.driver import Seen, drive
 from hapenny.studies.paired import compare
 from hapenny.telemetry.summary import Summary, summarise
@@ -47,6 +48,8 @@ ledger: {{path: "{ledger}", flush_s: 0.25}}
 
 _DAYS = 0.02
 """The stretch of the shop's day that is played, so that prices stand still."""
+FAQ = 4_200
+"""Questions to the FAQ bot: two weeks."""
 MARGIN = 0.01
 """The loss of right answers that a saving may cost at most."""
 
@@ -57,23 +60,31 @@ MARGIN = 0.01
 @click.option("--seed", default=7, show_default=True)
 @click.option("--latents", default=0, show_default=True, help="Which draw of who is right; 0 is the card's own.")
 @click.option("--mix", type=click.Path(dir_okay=False), help="A traffic mix of your own (docs/simulation.md).")
+@click.option("--faq", default=FAQ, show_default=True, help="Questions to the FAQ bot, 300 a day; 0: leave it out.")
 @click.option("--html", "html", type=click.Path(dir_okay=False), help="Where the report page goes.")
-def demo(requests: int, seconds: float, seed: int, latents: int, mix: str | None, html: str | None) -> None:
-    """Simulated Bedrock, the gateway, and a manga shop's questions over real sockets; then the savings, explained."""
+def demo(requests: int, seconds: float, seed: int, latents: int, mix: str | None, faq: int, html: str | None) -> None:
+    """Simulated Bedrock, the gateway, and a manga shop's questions over real sockets; then the savings, explained, and
+    a FAQ bot's weeks in virtual time."""
     import uvloop
-
-    try:
-        population = Population(load_mix(mix), seed=seed)
-    except MixError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-    uvloop.run(_demo(population, requests, seconds, latents, html))
-
-
-async def _demo(population: Population, requests: int, seconds: float, latents: int, html: str | None) -> None:
     from rich.console import Console
 
     console = Console()
+    try:
+        asked = load_mix(mix)
+        population = Population(asked, seed=seed)
+    except MixError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    uvloop.run(_demo(console, population, requests, seconds, latents, html))
+    if faq > 0:
+        _semantic(console, asked, faq, seed, latents)
+    if sys.stdout.isatty():
+        console.print("\nLook at the report page in a browser. The demo is over; nothing keeps running.")
+
+
+async def _demo(
+    console: Console, population: Population, requests: int, seconds: float, latents: int, html: str | None
+) -> None:
     clock = RealClock()
     folder = Path(tempfile.mkdtemp(prefix="hapenny-demo-"))
     ledger = folder / "ledger.db"
@@ -107,13 +118,10 @@ async def _demo(population: Population, requests: int, seconds: float, latents: 
     show(summary, console)
     _line(console, summary, seen, backend.provider.bill.nano)
     _quality(console, backend, seen, messages)
-    _semantic(console, gateway)
     where = Path(html) if html else folder / "report.html"
     where.write_text(page(summary), encoding="utf-8")
     console.print(f"The report page: {where.resolve().as_uri()}", soft_wrap=True)
     await app.stop()
-    if sys.stdout.isatty():
-        console.print("\nLook at it in a browser. The demo is over; nothing keeps running.")
     await bank.stop()
 
 
@@ -155,17 +163,41 @@ def _quality(console: Console, backend: SimulatedBackend, seen: list[Seen], mess
     )
 
 
-def _semantic(console: Console, gateway: Gateway) -> None:
-    """How far the semantic cache is from answering paraphrases: it opens by verified labels alone."""
-    cache = gateway.parts.semantic
-    for route in cache.stats().values() if cache is not None else ():
-        if route.open:
-            console.print(f"Semantic cache: open, {route.hits} paraphrases answered by {route.labels} verified labels.")
-        else:
-            console.print(
-                f"Semantic cache: closed after {route.labels} verified labels; {route.outlook} "
-                "(`hapenny cache stats` says so of yours)."
-            )
+def _semantic(console: Console, mix: Mix, messages: int, seed: int, latents: int) -> None:
+    """The semantic cache opens by verified labels alone, and needs more questions than the rush above has: a FAQ bot's
+    weeks, in virtual time."""
+    console.print(
+        f"\n[bold]The semantic cache[/bold] opens by labels of its own, so it needs more: {messages:,} questions about "
+        f"the shop's rules, {faq_bot.A_DAY} a day, in virtual time, with it and without."
+    )
+    bot = faq_bot.play(mix, messages, seed=seed, latents=latents)
+    if bot is None:
+        console.print("This mix has no questions about rules: nothing was played.")
+        return
+    if bot.before is None:
+        console.print(f"It stayed closed after {bot.labels:,} labels ({bot.outlook}). It {_share(bot)}.")
+        return
+    console.print(
+        f"It gave its first answer after {bot.before:,} questions, and took {bot.labels:,} labels in all. {bot.hits} "
+        f"questions were answered from others in other words; {bot.wrong} of these answers are wrong by the workload's "
+        f"truth, at most {bot.bound:.1%} by the exact bound (95 %); without it {bot.wrong_without} of them would be."
+    )
+    quality = bot.quality
+    console.print(
+        f"It {_share(bot)}: {bot.paid_without / 1e9:.3f} $ without it, {bot.paid / 1e9:.3f} $ with it, of which "
+        f"{bot.evidence / 1e9:.3f} $ for verdicts and audits. Right answers: {quality.ours:.1%}; without it "
+        f"{quality.baseline:.1%}. The gap is {quality.difference * 100:+.2f} points, 95 % interval "
+        f"{quality.low * 100:+.1f} to {quality.high * 100:+.1f}, over {quality.distinct} distinct questions."
+    )
+    console.print(
+        f"(Its route allows wrong answers to {faq_bot.MAX_ERROR:.0%} of requests and {faq_bot.MAX_WRONG_HITS:.0%} of "
+        f"hits, twice the defaults. The judge is simulated, {bot.judge}: by its card it errs in {bot.judge_error:.0%} "
+        "of its verdicts. `hapenny cache stats` says how far yours is from opening.)"
+    )
+
+
+def _share(bot: faq_bot.Outcome) -> str:
+    return f"{'saved' if bot.saved >= 0 else 'cost'} {abs(bot.saved):.1%} of the bill"
 
 
 class _Progress:

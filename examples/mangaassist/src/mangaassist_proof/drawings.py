@@ -40,15 +40,15 @@ def slices(by_technique: Mapping[str, float], saved: float) -> dict[str, float]:
 
 
 def pies(ours: Mapping[str, float], seed: Mapping[str, float]) -> str:
-    """Two rings beside each other: measured, and as the reference design claims."""
-    parts = [_open(800, 270, f"Where the bill went. Measured: {_words(ours)}. Claimed: {_words(seed)}.")]
-    for left, title, shares in ((0, "measured", ours), (400, "claimed", seed)):
-        parts.append(f"<text x='{left + 120}' y='140' text-anchor='middle'>{escape(title)}</text>")
-        parts += _ring(left + 120, 135, shares)
+    """Two rings, one above the other so that a phone can show them: measured, and as the reference design claims."""
+    parts = [_open(400, 520, f"Where the bill went. Measured: {_words(ours)}. Claimed: {_words(seed)}.")]
+    for top, title, shares in ((0, "measured", ours), (260, "claimed", seed)):
+        parts.append(f"<text x='120' y='{top + 140}' text-anchor='middle'>{escape(title)}</text>")
+        parts += _ring(120, top + 135, shares)
         for place, (name, share) in enumerate(shares.items()):
-            y = 66 + 26 * place
-            parts.append(f"<rect x='{left + 244}' y='{y - 11}' width='12' height='12' rx='3' fill='{_COLOURS[name]}'/>")
-            parts.append(f"<text x='{left + 262}' y='{y}'>{escape(name)} {share:.1%}</text>")
+            y = top + 80 + 26 * place
+            parts.append(f"<rect x='244' y='{y - 11}' width='12' height='12' rx='3' fill='{_COLOURS[name]}'/>")
+            parts.append(f"<text x='262' y='{y}'>{escape(name)} {share:.1%}</text>")
     return "".join([*parts, "</svg>"])
 
 
@@ -76,12 +76,12 @@ def gantt(budget: Mapping[str, Any]) -> str:
     """Each step's limit one after the other, and inside it what was measured at the 95th percentile."""
     steps = budget["steps"]
     rows = [(name, row["limit_ms"], row["p95_ms"]) for name, row in steps.items()]
-    scale = 520 / sum(limit for _, limit, _ in rows)
+    scale = 200 / sum(limit for _, limit, _ in rows)
     words = ", ".join(f"{name.replace('_', ' ')} {p95:.1f} of {limit:g}" for name, limit, p95 in rows)
-    parts = [_open(800, 26 * len(rows) + 10, f"Latency budget, milliseconds at the 95th percentile: {words}.")]
+    parts = [_open(460, 26 * len(rows) + 10, f"Latency budget, milliseconds at the 95th percentile: {words}.")]
     start = 0.0
     for place, (name, limit, p95) in enumerate(rows):
-        y, x = 26 * place + 6, 140 + start * scale
+        y, x = 26 * place + 6, 132 + start * scale
         kind = "ours" if p95 <= limit else "over"
         parts.append(f"<text x='0' y='{y + 13}'>{escape(name.replace('_', ' '))}</text>")
         parts.append(f"<rect class='limit' x='{x:.1f}' y='{y}' width='{limit * scale:.1f}' height='16' rx='3'/>")
@@ -95,7 +95,8 @@ def gantt(budget: Mapping[str, Any]) -> str:
 
 def _open(width: int, height: int, label: str) -> str:
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' role='img' "
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' viewBox='0 0 {width} {height}' "
+        f"style='max-width:{width}px;height:auto' role='img' "
         f"aria-label='{escape(label, quote=True)}'>{_STYLE}"
     )
 

@@ -46,7 +46,7 @@ def page(report: Mapping[str, Any]) -> str:
     )
     parts += [
         "<h2>Latency budget</h2>",
-        "<div class='wide'>" + gantt(budget) + "</div>",
+        gantt(budget),
         f"<p>Whole answer p95 {budget['whole_p95_ms']:.0f} ms of {budget['limit_ms']:g}. {escape(budget['how'])}.</p>",
     ]
     parts += [f"<p>{escape(report['disagreement'])}</p>", "</html>"]
@@ -73,7 +73,7 @@ def _card(card: str, found: Mapping[str, Any]) -> list[str]:
         f"{verdict}. Best policy in hindsight at 1 % loss: {found['hindsight']['saved']:.1%}.</p>",
         _waterfall(found),
         _table(heads, rows),
-        "<div class='wide'>" + pies(found["pie"], SEED_PIE) + "</div>",
+        pies(found["pie"], SEED_PIE),
         "<p>" + escape("; ".join(f"not reached: {line}" for line in found["not_reached"])) + "</p>",
         "<h2>Loss against saving</h2>",
         _frontier(found),
