@@ -1,6 +1,7 @@
 """Shared test set-up: long tests run only with --long; real servers on request."""
 
 from tests.servers import (  # noqa: F401  (fixtures and the summary hook)
+    aws_batches,
     nginx_binary,
     postgres_dsn,
     postgres_server,

@@ -1,7 +1,8 @@
 """Real servers for the contract suites: a Redis and a PostgreSQL (with pgvector) of this test run alone.
 
 `redis_url` and `postgres_dsn` give each test an empty database; the servers start with the first test that asks and
-stop with the run. Where a server cannot be had the tests that need it are reported as `not run`, and counted.
+stop with the run. Where a server cannot be had the tests that need it are reported as `not run`, and counted. AWS's
+services are moto's, over HTTP.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 from uuid import uuid4
 
 import pytest
@@ -172,3 +175,34 @@ def postgres_dsn(postgres_server: str) -> Iterator[str]:
         joint = "&" if "?" in postgres_server else "?"
         yield f"{postgres_server}{joint}options=-csearch_path%3D{schema}%2Cpublic"
         connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+@contextmanager
+def aws_services() -> Iterator[str]:
+    """Address of AWS's services, empty, as moto serves them over HTTP. What they hold is one for the whole process."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    try:
+        urlopen(Request(f"{url}/moto-api/reset", method="POST"), timeout=30).close()
+        yield url
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def aws_batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Stores for the shards of batches by kind, `s3` and `sqs`, at services that the environment names."""
+    import boto3
+
+    with aws_services() as url:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        boto3.client("s3").create_bucket(Bucket="batches")
+        boto3.client("sqs").create_queue(QueueName="work.fifo", Attributes={"FifoQueue": "true"})
+        yield {"s3": "s3://batches/shards", "sqs": "sqs://work.fifo/batches/shards"}

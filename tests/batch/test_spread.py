@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from urllib.request import Request, urlopen
 
 import pytest
 
@@ -32,35 +31,19 @@ RECORDS = [Record(f"r{number}", {"text": f"question {number}"}, "m") for number 
         "sqs",
     ]
 )
-def store(request, tmp_path, monkeypatch):
+def store(request, tmp_path):
     """Makes a client of one store of shards."""
     kind = request.param
     if kind == "memory":
         kept = MemoryKeyValue(RealClock())
         yield lambda **more: Shards(kept, RealClock(), **more)
         return
-    if kind in ("s3", "sqs"):
-        import boto3
-        from moto.server import ThreadedMotoServer
-
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "testing")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST"), timeout=30).close()
-        boto3.client("s3").create_bucket(Bucket="batches")
-        boto3.client("sqs").create_queue(QueueName="work.fifo", Attributes={"FifoQueue": "true"})
-        url = "s3://batches/shards" if kind == "s3" else "sqs://work.fifo/batches/shards"
-        yield lambda **more: open_shards(url, RealClock(), **more)
-        server.stop()
-        return
     url = {
         "sqlite": lambda: str(tmp_path / "shards.db"),
         "redis": lambda: request.getfixturevalue("redis_url"),
         "postgres": lambda: request.getfixturevalue("postgres_dsn"),
+        "s3": lambda: request.getfixturevalue("aws_batches")["s3"],
+        "sqs": lambda: request.getfixturevalue("aws_batches")["sqs"],
     }[kind]()
     yield lambda **more: open_shards(url, RealClock(), **more)
 

@@ -74,24 +74,11 @@ def provider():
 
 
 @pytest.fixture
-def place(request, tmp_path, monkeypatch):
+def place(request, tmp_path):
     """The store of the shards, by the test's parameter: a SQLite file where it has none."""
     kind = getattr(request, "param", "sqlite")
     if kind in ("s3", "sqs"):
-        import boto3
-        from moto.server import ThreadedMotoServer
-
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "testing")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        boto3.client("s3").create_bucket(Bucket="batches")
-        boto3.client("sqs").create_queue(QueueName="work.fifo", Attributes={"FifoQueue": "true"})
-        yield {"s3": "s3://batches/shards", "sqs": "sqs://work.fifo/batches/shards"}[kind]
-        server.stop()
+        yield request.getfixturevalue("aws_batches")[kind]
     elif kind == "sqlite":
         yield str(tmp_path / "shards.db")
     else:

@@ -10,6 +10,7 @@ from mangaassist import data_files
 from mangaassist.dynamo_shop import DynamoShop
 from mangaassist.shop import Wish, run
 from mangaassist.sqlite_shop import SqliteShop
+from tests.servers import aws_services
 
 TODAY = date(2026, 11, 30)
 
@@ -17,16 +18,12 @@ TODAY = date(2026, 11, 30)
 @pytest.fixture(scope="module")
 def dynamodb():
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield boto3.resource(
-        "dynamodb", endpoint_url=f"http://{host}:{port}", region_name="eu-west-1", aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )  # fmt: skip
-    server.stop()
+    with aws_services() as url:
+        yield boto3.resource(
+            "dynamodb", endpoint_url=url, region_name="eu-west-1", aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
